@@ -1,0 +1,3 @@
+"""Domain values: traces, steps, payloads, messages, memory, approvals."""
+
+__all__: list[str] = []

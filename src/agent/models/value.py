@@ -1,0 +1,16 @@
+"""The base of immutable values: compact, quick to make, compared by content."""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+V = TypeVar("V", bound="Value")
+
+
+class Value(msgspec.Struct, frozen=True):
+    """A value that never changes; see docs/decisions/0001-structs.md for why not a dataclass."""
+
+
+def replace(value: V, **changes: Any) -> V:
+    """Return a copy of `value` with `changes`."""
+    return msgspec.structs.replace(value, **changes)
