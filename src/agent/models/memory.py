@@ -1,0 +1,76 @@
+"""Experiences and skills: what later runs are told."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from agent.clock import now
+from agent.ids import new_id
+from agent.models.value import Value
+
+Kind = Literal["do", "dont", "preference"]
+MemoryState = Literal["candidate", "shadow", "active", "superseded", "retired"]
+
+
+class Experience(Value, frozen=True, kw_only=True):
+    """A lesson: under `condition`, follow `rule`; `evidence` are the step ids it rests on."""
+
+    experience_id: str
+    scope: str  # such as "agent:default"
+    condition: str
+    rule: str
+    evidence: tuple[str, ...] = ()
+    source: str = "manual"  # feedback, manual, import, model …
+    confidence: float = 0.5  # 0..1
+    kind: str = "do"
+    state: str = "active"
+    author: str | None = None
+    uid: str | None = None  # owner; None: shared within its scope
+    trust: str = "person"  # person > verified_tool > model > web
+    created_at: datetime = msgspec.field(default_factory=now)
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    superseded_by: str | None = None
+
+    @classmethod
+    def create(cls, scope: str, condition: str, rule: str, evidence: Sequence[str] = (), source: str = "manual", confidence: float = 0.5, **fields: Any) -> "Experience":
+        """Return a new experience with a fresh id."""
+        return cls(experience_id=fields.pop("experience_id", None) or new_id(), scope=scope, condition=condition, rule=rule, evidence=tuple(evidence), source=source, confidence=confidence, **fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data; moments as ISO 8601."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
+
+    def to_prompt_text(self) -> str:
+        """Return one line for a prompt."""
+        return f"{self.condition}: {self.rule}" if self.condition else self.rule
+
+
+class Skill(Value, frozen=True, kw_only=True):
+    """Knowledge under a name: the description is always told, the content where it fits."""
+
+    skill_id: str
+    scope: str
+    name: str
+    description: str
+    content: str
+    uid: str | None = None
+    state: str = "active"
+    created_at: datetime = msgspec.field(default_factory=now)
+
+    @classmethod
+    def create(cls, scope: str, name: str, description: str, content: str, **fields: Any) -> "Skill":
+        """Return a new skill with a fresh id."""
+        return cls(skill_id=fields.pop("skill_id", None) or new_id(), scope=scope, name=name, description=description, content=content, **fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data; moments as ISO 8601."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
+
+    def to_prompt_text(self) -> str:
+        """Return a block for a prompt: name, description, content."""
+        return f"### {self.name}\n{self.description}\n\n{self.content}".strip()

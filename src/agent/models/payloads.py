@@ -1,0 +1,287 @@
+"""What each kind of step says: a typed view of `Step.data`.
+
+The keys here are the format on disk: names are never changed, new ones get a default. A step of an unknown kind, or one
+whose data does not fit (a caller may write anything through `add_step`), is `Other`.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from agent.models.trace import Step
+from agent.models.value import Value
+
+Reason = Literal["confirmation", "in_doubt", "manual", "policy", "taint", "repaired_arguments"]  # an open set for readers
+Verdict = Literal["approve", "edit", "reject", "respond", "expired"]
+Outcome = Literal["done", "not_done", "retry"]
+
+
+class Payload(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """The base of all payloads."""
+
+    step_type: ClassVar[str] = ""
+
+    def to_data(self) -> dict[str, Any]:
+        """Return `Step.data`: what differs from the defaults."""
+        data: dict[str, Any] = msgspec.to_builtins(self, builtin_types=(bytes,))
+        return data
+
+
+class Input(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """What the caller asked for. One with `is_resume` changes only limits, by a later `resume`."""
+
+    step_type: ClassVar[str] = "input"
+
+    task: Any = None  # text, or a list of content parts in OpenAI's shape
+    messages: list[dict[str, Any]] = []  # before the task, as given; without system messages
+    system: str | None = None
+    tools: list[str] | None = None  # names; None: none offered
+    schemas: list[dict[str, Any]] = []  # as offered to the model
+    model: str = ""
+    agent_type: str | None = None
+    settings: dict[str, Any] = {}  # model settings from the allow-list
+    unstored: list[str] = []  # names of keywords that were passed on and not stored
+    max_iterations: int | None = None
+    auto_execute_tools: bool = True
+    memory_placement: str = "user"
+    continues: dict[str, Any] | None = None  # {"trace_id", "sequence"}: messages go on from there
+    limits: dict[str, Any] = {}
+    output_schema: dict[str, Any] | None = None
+    is_resume: bool = False
+
+
+class MemoryRead(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """What memory gave to this run. `block` is the text as the model sees it."""
+
+    step_type: ClassVar[str] = "memory_read"
+
+    skills_count: int = 0
+    experiences_count: int = 0
+    skills: list[dict[str, Any]] = []
+    experiences: list[dict[str, Any]] = []
+    block: str = ""
+    error: str | None = None  # memory failed; the run went on without it
+
+
+class LlmCall(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """A model answered. `messages` (the prompt) is derived from the steps before it, not stored."""
+
+    step_type: ClassVar[str] = "llm_call"
+
+    response: str | None = ""
+    tool_calls: Any = None  # exactly as the model gave them
+    model: str | None = None  # where it differs from the run's
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
+    cost: float | None = None  # USD; None: unknown
+    prompt_hash: bytes = b""  # of the rendered prompt: sha256(previous prompt_hash, new messages), 16 bytes
+    finish_reason: str | None = None
+    usage: dict[str, Any] = {}
+    reasoning: str | None = None
+    provider_state: Any = None
+    response_id: str | None = None
+    took_s: float = 0.0
+    is_final_call: bool = False  # the one call without tools after a limit
+
+
+class ToolStarted(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool is about to get control: durable before it does."""
+
+    step_type: ClassVar[str] = "tool_started"
+
+    call_id: str
+    attempt: int = 1
+
+
+class ToolCall(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """A call is settled; `result` is what the model is told."""
+
+    step_type: ClassVar[str] = "tool_call"
+
+    call_id: str = ""
+    tool_name: str = ""
+    arguments: Any = None  # as executed; left out on disk where it is what the model asked for
+    result: Any = None
+    is_ok: bool = True
+    is_executed: bool = True  # False: refused, rejected or answered by a person; the tool never ran
+    took_s: float = 0.0  # wall time of the tool alone
+    full_result: str | None = None  # where `result` is a preview: the whole text
+    error_type: str | None = None
+
+
+class ApprovalRequested(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """A call waits for a person."""
+
+    step_type: ClassVar[str] = "approval_requested"
+
+    call_id: str
+    tool_name: str
+    reason: str = "confirmation"
+    args_hash: str = ""
+    schema_hash: str = ""
+    detail: str | None = None
+    editable_params: list[str] = []
+    expires_at: float | None = None  # seconds since 1970
+
+
+class ApprovalDecided(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """A person (or the expiry) decided a waiting call."""
+
+    step_type: ClassVar[str] = "approval_decided"
+
+    call_id: str
+    verdict: str
+    arguments: dict[str, Any] | None = None  # of an edit: all of them, merged
+    reason: str | None = None
+    text: str | None = None
+    by: str | None = None
+    args_hash: str = ""  # of what was decided on
+
+
+class InDoubtStep(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """A started call's outcome is unknown: a person must say."""
+
+    step_type: ClassVar[str] = "in_doubt"
+
+    call_id: str
+    tool_name: str = ""
+    attempt: int = 1
+    started_at: float | None = None  # seconds since 1970
+    worker: str | None = None
+    cause: str = ""  # crash, timeout, cancel
+    detail: str | None = None
+
+
+class InDoubtResolved(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """A person (or the tool's probe) said how a call in doubt ended."""
+
+    step_type: ClassVar[str] = "in_doubt_resolved"
+
+    call_id: str
+    outcome: str
+    result: Any = None
+    by: str | None = None
+
+
+class Paused(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The run is to rest; a driver of this or an older epoch stops at the next safe point."""
+
+    step_type: ClassVar[str] = "paused"
+
+    by: str | None = None
+
+
+class Cancelled(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The run is over; `in_flight` names the calls that were running."""
+
+    step_type: ClassVar[str] = "cancelled"
+
+    by: str | None = None
+    in_flight: list[str] = []
+
+
+class LimitReached(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """A limit ended the run."""
+
+    step_type: ClassVar[str] = "limit_reached"
+
+    limit: str
+    value: Any = None
+
+
+class Failure(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The model or the program failed; a resume tries the failed action again."""
+
+    step_type: ClassVar[str] = "failure"
+
+    error: str
+    error_type: str = ""
+    action: str = ""
+
+
+class Conclusion(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer. `content` is left out on disk where it is the text of the model call `reply`."""
+
+    step_type: ClassVar[str] = "conclusion"
+
+    content: str | None = None
+    is_final: bool = True
+    reply: int | None = None  # sequence of the model call whose text is the answer
+    output: Any = None
+
+
+class Compaction(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The messages up to step `through` are told to the model as `summary` from here on."""
+
+    step_type: ClassVar[str] = "compaction"
+
+    through: int
+    summary: str
+
+
+class Forked(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """This run inherits the steps of another up to a sequence."""
+
+    step_type: ClassVar[str] = "forked"
+
+    trace_id: str
+    at: int
+    changes: dict[str, Any] = {}
+
+
+class Subrun(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """A call is carried out by a run of its own."""
+
+    step_type: ClassVar[str] = "subrun"
+
+    call_id: str
+    trace_id: str
+
+
+class Feedback(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """What a person thinks of a step."""
+
+    step_type: ClassVar[str] = "feedback"
+
+    target_step_id: str
+    feedback_type: str
+    content: str = ""
+    by: str | None = None
+    corrected: Any = None
+
+
+class MemoryWrite(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """Memory learnt from feedback."""
+
+    step_type: ClassVar[str] = "memory_write"
+
+    experience_id: str
+    condition: str = ""
+    rule: str = ""
+
+
+class Other(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """A step this version does not know, or cannot read: part of the graph, not of the state."""
+
+    step_type: ClassVar[str] = ""
+
+
+PAYLOADS: dict[str, type[Payload]] = {
+    kind.step_type: kind
+    for kind in (
+        Input, MemoryRead, LlmCall, ToolStarted, ToolCall, ApprovalRequested, ApprovalDecided, InDoubtStep, InDoubtResolved, Paused, Cancelled,
+        LimitReached, Failure, Conclusion, Compaction, Forked, Subrun, Feedback, MemoryWrite,
+    )
+}  # fmt: skip
+_OTHER = Other()
+
+
+def payload_of(step: Step) -> Payload:
+    """Return the typed view of a step's data; `Other` where there is none."""
+    kind = PAYLOADS.get(step.step_type)
+    if kind is None:
+        return _OTHER
+    try:
+        return msgspec.convert(step.data, kind)
+    except (msgspec.ValidationError, TypeError):
+        return _OTHER

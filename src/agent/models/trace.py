@@ -1,0 +1,94 @@
+"""Traces and steps: the record of a run, and one fact in it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from agent.clock import as_utc, now
+from agent.ids import new_id
+from agent.models.value import Value
+
+FORMAT = 1
+"""The version of the step format that this program writes; it reads this one and all before it."""
+
+Status = Literal["running", "waiting", "paused", "completed", "limit_reached", "cancelled", "failed"]
+ENDED: frozenset[str] = frozenset({"completed", "limit_reached", "cancelled", "failed"})
+
+
+class Trace(Value, frozen=True, kw_only=True):
+    """The record of one run. Status and totals are a cache of its steps."""
+
+    trace_id: str
+    mode: str = "agent"  # agent: a loop; call: one model call
+    task: str | None = None
+    agent_type: str | None = None
+    uid: str | None = None
+    context: dict[str, Any] = msgspec.field(default_factory=dict)
+    status: str = "running"
+    created_at: datetime = msgspec.field(default_factory=now)
+    completed_at: datetime | None = None
+    total_tokens: int = 0
+    total_cost: float | None = 0.0  # USD; what is known of it
+    cost_is_partial: bool = False  # at least one call's cost is unknown
+    conversation_id: str | None = None
+    parent_trace_id: str | None = None  # of a sub-agent's run, or of a fork
+    format: int = FORMAT
+
+    @classmethod
+    def create(cls, mode: str = "agent", task: str | None = None, agent_type: str | None = None, uid: str | None = None, context: dict[str, Any] | None = None, **fields: Any) -> "Trace":
+        """Return a new running trace with a fresh id."""
+        return cls(trace_id=fields.pop("trace_id", None) or new_id(), mode=mode, task=task, agent_type=agent_type, uid=uid, context=dict(context or {}), **fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data; moments as ISO 8601."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
+
+
+class Step(Value, frozen=True):
+    """One fact of a run: appended once, never changed.
+
+    `data` is a plain dict; read it through `agent.models.payloads.payload_of`. `parent_ids` say what the step rests on.
+    """
+
+    step_id: str
+    trace_id: str
+    step_type: str
+    sequence: int
+    parent_ids: Sequence[str] = ()
+    data: dict[str, Any] = msgspec.field(default_factory=dict)
+    created_at: datetime = msgspec.field(default_factory=now)
+    epoch: int = 0  # which owner of the run wrote it; 0: nobody in particular
+
+    @classmethod
+    def create(
+        cls,
+        trace_id: str,
+        step_type: str,
+        sequence: int,
+        data: dict[str, Any] | None = None,
+        parent_ids: Sequence[str] | None = None,
+        *,
+        step_id: str | None = None,
+        created_at: datetime | None = None,
+    ) -> "Step":
+        """Return a new step with a fresh id; a naive `created_at` is local time."""
+        return cls(step_id or new_id(), trace_id, step_type, sequence, tuple(parent_ids or ()), data if data is not None else {}, as_utc(created_at) if created_at else now())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data; moments as ISO 8601, bytes as base64."""
+        out: dict[str, Any] = msgspec.to_builtins(self)
+        return out
+
+
+def step_id_of(trace_id: str, sequence: int) -> str:
+    """Return the id of a step whose caller chose none: it is derived, not stored."""
+    return f"{trace_id}/{sequence}"
+
+
+def sequence_of(trace_id: str, step_id: str) -> int | None:
+    """Return the sequence in a derived step id of this trace; None for an id that a caller chose."""
+    head, _, tail = step_id.rpartition("/")
+    return int(tail) if head == trace_id and tail.isdecimal() and tail.isascii() else None

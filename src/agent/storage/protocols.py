@@ -1,0 +1,285 @@
+"""The ports: what a store must do, in sentences that `agent.testing.contracts` tests.
+
+`TraceStore`, `MemoryStore` and `StateStore` are the seed's: any object with those methods will do. `TraceLog` is what our own
+stores add: whole-or-nothing appends, a fence, pages, leases. Stores are the trusted layer: `uid=None` means everybody's.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from agent.models.memory import Experience, Skill
+from agent.models.trace import Step, Trace
+from agent.models.value import Value
+
+
+class TraceHead(Value, frozen=True, kw_only=True):
+    """Where a trace stands, read without its steps."""
+
+    trace: Trace
+    next_sequence: int
+    epoch: int
+    owner: str | None  # who drives it, or drove it when it died; None: nobody
+    owner_is_alive: bool
+
+
+class StateEntry(Value, frozen=True, kw_only=True):
+    """One value of the state store. `version` counts from 1."""
+
+    key: str
+    value: Any
+    version: int
+    expires_at: datetime | None = None
+
+
+@runtime_checkable
+class TraceStore(Protocol):
+    """The seed's port for traces."""
+
+    async def create_trace(self, trace: Trace) -> str:
+        """Record a new trace and return its id.
+
+        Raises:
+            TraceExists: the id is taken.
+        """
+        ...
+
+    async def add_step(self, step: Step) -> str:
+        """Append one step at any free sequence and return its id; `step.data` is copied.
+
+        Raises:
+            SequenceTaken: the trace has a step of this sequence. Nothing was written.
+            TraceNotFound: no trace has this id.
+        """
+        ...
+
+    async def update_trace(self, trace_id: str, **changes: Any) -> None:
+        """Set fields of the trace (status, completed_at, total_tokens, total_cost …); a naive moment is local time.
+
+        Raises:
+            TraceNotFound: no trace has this id.
+            BadInput: a trace has no such field, or it may not be changed.
+        """
+        ...
+
+    async def get_trace(self, trace_id: str) -> Trace | None:
+        """Return the trace, or None."""
+        ...
+
+    async def get_trace_steps(self, trace_id: str) -> list[Step]:
+        """Return all steps by sequence, whole: every `llm_call` with its `messages`; an unknown trace has none."""
+        ...
+
+
+@runtime_checkable
+class TraceLog(TraceStore, Protocol):
+    """The port of stores that runs can be resumed from."""
+
+    async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
+        """Record a new trace with its first steps in one commit; this store's owner drives it, its epoch is 1.
+
+        Raises:
+            TraceExists: the id is taken.
+        """
+        ...
+
+    async def add_steps(self, trace_id: str, steps: Sequence[Step], *, epoch: int | None = None, changes: Mapping[str, Any] | None = None) -> None:
+        """Append `steps` whole, or not at all, and set `changes` of the trace in the same commit.
+
+        `steps[0].sequence` must be the trace's next sequence (largest + 1, or 0), and the rest follow without a gap: that
+        number is the lock. With `epoch` the append is fenced. `steps` may be empty if there are `changes`; a change
+        `owner=None` gives the trace up. When this returns, the steps are on the disk.
+
+        Raises:
+            SequenceTaken: another writer was first, or there would be a gap. Nothing was written.
+            Fenced: the trace has another epoch by now. Nothing was written.
+            TraceNotFound: no trace has this id.
+            StoreFull: no space. Nothing was written.
+        """
+        ...
+
+    async def claim(self, trace_id: str, *, expected_epoch: int) -> int:
+        """Become the owner: raise the epoch by one, set status running, and return the new epoch.
+
+        Raises:
+            Fenced: the epoch is not `expected_epoch` any more: someone else claimed it first.
+            TraceNotFound: no trace has this id.
+        """
+        ...
+
+    async def head(self, trace_id: str) -> TraceHead:
+        """Return where the trace stands, reading none of its steps' payloads.
+
+        Raises:
+            TraceNotFound: no trace has this id.
+        """
+        ...
+
+    async def read_steps(self, trace_id: str, *, after: int = -1, limit: int | None = None) -> list[Step]:
+        """Return steps with a sequence above `after`, by sequence, as recorded: lean, what can be derived left out."""
+        ...
+
+    async def get_steps(self, trace_id: str, *, after: int = -1, limit: int | None = None) -> list[Step]:
+        """Return a page of steps with what was left out restored, except `messages` of model calls."""
+        ...
+
+    async def get_step(self, trace_id: str, step_id: str) -> Step:
+        """Return one step, restored as in `get_steps`, reading no more of the trace than that takes.
+
+        Raises:
+            TraceNotFound, StepNotFound: there is none.
+        """
+        ...
+
+    async def list_traces(
+        self, *, uid: str | None = None, status: str | None = None, limit: int | None = None, before: str | None = None, agent_type: str | None = None, conversation_id: str | None = None
+    ) -> list[Trace]:
+        """Return traces, newest first; `before` is a trace id: only older ones (keyset pages)."""
+        ...
+
+    async def changes_since(self, cursor: int | None) -> tuple[list[tuple[str, int]], int]:
+        """Return (trace id, sequence) of what was committed after `cursor` by any process, and the new cursor.
+
+        With None: nothing, and where the log ends now.
+        """
+        ...
+
+    async def get_blob(self, digest: str) -> bytes:
+        """Return a blob by its hash (hex).
+
+        Raises:
+            BlobNotFound: no blob has this hash.
+        """
+        ...
+
+    async def verify(self, trace_id: str) -> int:
+        """Check the hash chain of a trace and return how many steps it covers.
+
+        Raises:
+            StoreUnusable: a step was changed, removed, added or moved; says which.
+        """
+        ...
+
+    async def prune(self, *, before: datetime, uid: str | None = None, statuses: Sequence[str] = ("completed", "limit_reached", "cancelled", "failed"), is_dry_run: bool = False) -> list[str]:
+        """Remove ended traces created before a moment, with blobs nobody else uses; return their ids."""
+        ...
+
+    async def backup(self, target: Path) -> int:
+        """Write a consistent copy to a new file while runs go on; return its size in bytes.
+
+        Raises:
+            BadInput: the target exists, or this store has no file.
+        """
+        ...
+
+
+@runtime_checkable
+class MemoryStore(Protocol):
+    """The seed's port for memory. A uid sees its own items and those without an owner."""
+
+    async def search_skills(self, scope: str, query: str, *, uid: str | None = None, limit: int = 5) -> list[Skill]:
+        """Return active skills of the scope that fit the query, best first."""
+        ...
+
+    async def search_experiences(self, scope: str, query: str, *, uid: str | None = None, limit: int = 5) -> list[Experience]:
+        """Return active, valid experiences of the scope that fit the query, best first."""
+        ...
+
+    async def add_experience(self, experience: Experience) -> str:
+        """Record an experience and return its id; the same id twice is one (the first stands)."""
+        ...
+
+
+@runtime_checkable
+class MemoryCurator(MemoryStore, Protocol):
+    """What our own stores add: people look after what was learnt."""
+
+    async def add_skill(self, skill: Skill) -> str:
+        """Record a skill and return its id; the same scope, owner and name replaces the older one."""
+        ...
+
+    async def list(
+        self, *, uid: str | None = None, scope: str | None = None, state: str | None = None, kind: str = "experience", limit: int | None = None, before: str | None = None
+    ) -> list[Experience] | list[Skill]:
+        """Return experiences (or with `kind="skill"` skills), newest first."""
+        ...
+
+    async def get(self, item_id: str, *, uid: str | None = None) -> Experience | Skill | None:
+        """Return an experience or skill by its id, or None (also where it is another uid's)."""
+        ...
+
+    async def retire(self, item_id: str, *, by: str | None = None, uid: str | None = None) -> None:
+        """Take an item out of use; it stays on the record.
+
+        Raises:
+            ExperienceNotFound: there is none (or it is another uid's).
+        """
+        ...
+
+    async def supersede(self, item_id: str, successor: Experience, *, by: str | None = None, uid: str | None = None) -> str:
+        """Close an experience (`valid_to`, `superseded_by`) and record its successor in one commit; return the new id."""
+        ...
+
+    async def promote(self, item_id: str, *, by: str, uid: str | None = None) -> None:
+        """Share an owned item within its scope; who did it is recorded."""
+        ...
+
+    async def forget(self, item_id: str, *, by: str | None = None, uid: str | None = None) -> None:
+        """Remove an item's words from the store, its indexes and its history; that it was forgotten stays known."""
+        ...
+
+    async def history(self, *, uid: str | None = None, item_id: str | None = None) -> list[dict[str, Any]]:
+        """Return the memory's own log, oldest first: number, at, change, item_id, by."""
+        ...
+
+
+@runtime_checkable
+class StateStore(Protocol):
+    """Values by key, per uid. `uid=None` is a tenant of its own here: keys of nobody."""
+
+    async def get(self, key: str, *, uid: str | None = None) -> Any:
+        """Return the value (a copy), or None where there is none or it has expired."""
+        ...
+
+    async def set(self, key: str, value: Any, *, uid: str | None = None, if_version: int | None = None, ttl_s: float | None = None) -> int:
+        """Set a JSON value and return its new version; versions of a key never repeat.
+
+        `if_version=0` means: only if there is none. Without `ttl_s` it stays until deleted.
+
+        Raises:
+            VersionConflict: it has another version; nothing was set.
+            BadInput: the value is no JSON, or the key is empty or too long.
+        """
+        ...
+
+    async def delete(self, key: str, *, uid: str | None = None) -> bool:
+        """Remove a value; return whether there was one."""
+        ...
+
+    async def list(self, prefix: str = "", *, uid: str | None = None) -> list[StateEntry]:
+        """Return live entries whose key begins with `prefix`, by key."""
+        ...
+
+
+class Store(Protocol):
+    """One place with all three, opened by `agent.open_store`."""
+
+    @property
+    def traces(self) -> TraceLog:
+        """The record of runs."""
+        ...
+
+    @property
+    def memories(self) -> MemoryCurator:
+        """What was learnt."""
+        ...
+
+    @property
+    def states(self) -> StateStore:
+        """Values by key."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is queued, release what is held; a second call does nothing."""
+        ...
