@@ -64,7 +64,7 @@ class TraceStore(Protocol):
         ...
 
     async def get_trace(self, trace_id: str) -> Trace | None:
-        """Return the trace, or None."""
+        """Return the trace, or None. (Our own stores also take `uid=`: another uid's trace is None.)"""
         ...
 
     async def get_trace_steps(self, trace_id: str) -> list[Step]:
@@ -74,7 +74,15 @@ class TraceStore(Protocol):
 
 @runtime_checkable
 class TraceLog(TraceStore, Protocol):
-    """The port of stores that runs can be resumed from."""
+    """The port of stores that runs can be resumed from. With `uid`, another uid's trace is as if it were not there."""
+
+    async def get_trace(self, trace_id: str, *, uid: str | None = None) -> Trace | None:
+        """Return the trace, or None."""
+        ...
+
+    async def get_trace_steps(self, trace_id: str, *, uid: str | None = None) -> list[Step]:
+        """Return all steps by sequence, whole: every `llm_call` with its `messages`; an unknown trace has none."""
+        ...
 
     async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
         """Record a new trace with its first steps in one commit; this store's owner drives it, its epoch is 1.
@@ -120,11 +128,11 @@ class TraceLog(TraceStore, Protocol):
         """Return steps with a sequence above `after`, by sequence, as recorded: lean, what can be derived left out."""
         ...
 
-    async def get_steps(self, trace_id: str, *, after: int = -1, limit: int | None = None) -> list[Step]:
+    async def get_steps(self, trace_id: str, *, after: int = -1, limit: int | None = None, uid: str | None = None) -> list[Step]:
         """Return a page of steps with what was left out restored, except `messages` of model calls."""
         ...
 
-    async def get_step(self, trace_id: str, step_id: str) -> Step:
+    async def get_step(self, trace_id: str, step_id: str, *, uid: str | None = None) -> Step:
         """Return one step, restored as in `get_steps`, reading no more of the trace than that takes.
 
         Raises:
