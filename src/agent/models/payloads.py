@@ -46,6 +46,7 @@ class Input(Payload, frozen=True, kw_only=True, omit_defaults=True):
     memory_placement: str = "user"
     continues: dict[str, Any] | None = None  # {"trace_id", "sequence"}: messages go on from there
     limits: dict[str, Any] = {}
+    language: str = "en"  # of what the program itself says to the model
     output_schema: dict[str, Any] | None = None
     is_resume: bool = False
 

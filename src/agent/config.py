@@ -1,0 +1,58 @@
+"""Settings of a runner, and the result of a single call."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+ANONYMOUS = "anonymous"
+"""The tenant of the library and the command line where no uid is given."""
+
+STORED_SETTINGS = frozenset(
+    {
+        "temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "max_output_tokens", "seed", "stop", "stop_sequences", "n",
+        "presence_penalty", "frequency_penalty", "logit_bias", "response_format", "tool_choice", "parallel_tool_calls", "reasoning_effort", "reasoning",
+        "thinking", "verbosity", "service_tier", "timeout", "timeout_s",
+    }
+)  # fmt: skip
+"""Keywords for the model that are stored with a run, so that a resume needs nothing else. Any other is passed on and never stored."""
+
+
+@dataclass
+class AgentConfig:
+    """Defaults and limits of a runner. The first four fields are the seed's."""
+
+    agent_type: str = "default"
+    max_iterations: int = 10
+    enable_memory: bool = True
+    auto_execute_tools: bool = True
+
+    language: str = "en"  # en or zh: what the program itself says to the model
+    memory_placement: Literal["user", "system"] = "user"
+    memory_limit: int = 5  # experiences, and skills, that one run reads at most
+    memory_max_chars: int = 8_000  # of the memory block
+    memory_timeout_s: float = 2.0  # then the run goes on without memory, and says so
+    parallel_tools: int = 8  # calls of one run that run at once
+    tool_timeout_s: float | None = 120.0  # for tools that name none; None: no bound
+    max_result_chars: int = 50_000  # of a tool result that the model is shown; the rest is kept as a blob
+    max_tool_calls_per_turn: int = 1_000  # more are answered with an error, not run
+    max_task_chars: int = 10_000_000
+    cancel_grace_s: float = 1.0  # between asking running tools to stop and stopping them
+    follow_interval_s: float = 0.05  # how often another process's steps are looked for while somebody watches
+    control_interval_s: float = 0.25  # the same while a run is driven here: a pause or cancel from elsewhere
+    watch_queue: int = 10_000  # events a slow reader may be behind before it is fed from the log
+    max_append_attempts: int = 1_000  # how often an append that another process overtook is tried again
+    limits: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)  # name → value: replaced by [secret:NAME] wherever text enters
+    redact_environment: bool = True  # also values of environment variables whose names end in KEY, TOKEN, SECRET or PASSWORD
+
+
+@dataclass
+class CallResult:
+    """What a single model call returned."""
+
+    reply: str
+    tool_calls: list[dict[str, Any]] | None = None
+    trace_id: str | None = None
+    step_id: str | None = None
+    tokens: dict[str, int] | None = None
+    cost: float | None = None  # USD; None: unknown
+    output: Any = None

@@ -1,0 +1,112 @@
+"""Tool calls as models give them, made into values that are always usable.
+
+A model may leave out ids or names, repeat ids, or send no object at all. The step keeps what it said; these values say
+what it means, the same way at every reading.
+"""
+
+import json
+import re
+from collections.abc import Container
+from typing import Any
+
+from agent.models.value import Value
+
+MAX_NAME = 64
+MAX_RAW_ARGUMENTS_IN_HISTORY = 2_000  # characters of malformed arguments that are shown to the model again
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_NOT_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+class Call(Value, frozen=True, kw_only=True):
+    """One tool request of a model. `call_id` is ours: unique in the trace; `message_id` is the one in the messages."""
+
+    call_id: str
+    message_id: str
+    name: str  # as the model gave it; "" where it gave none
+    raw_arguments: Any  # as the model gave them: text, an object, or anything else
+    position: int
+
+
+def call_id_of(sequence: int, position: int) -> str:
+    """Return our id of a call: the model call's sequence and the call's position in it."""
+    return f"{sequence}.{position}"
+
+
+def calls_of(raw: Any, sequence: int, taken: Container[str] = ()) -> tuple[Call, ...]:
+    """Return the calls of a model's raw `tool_calls`; `taken` are message ids that are used up already."""
+    if not raw:
+        return ()
+    entries = raw if isinstance(raw, list) else [raw]
+    calls: list[Call] = []
+    here: set[str] = set()
+    for position, entry in enumerate(entries):
+        item = entry if isinstance(entry, dict) else {}
+        function = item.get("function")
+        if not isinstance(function, dict):
+            function = item
+        given, name = item.get("id"), function.get("name")
+        message_id = given if isinstance(given, str) and given and given not in here and given not in taken else f"call_{sequence}_{position}"
+        here.add(message_id)
+        call = Call(
+            call_id=call_id_of(sequence, position),
+            message_id=message_id,
+            name=name if isinstance(name, str) else "",
+            raw_arguments=function.get("arguments"),
+            position=position,
+        )
+        calls.append(call)
+    return tuple(calls)
+
+
+def safe_name(name: str) -> str:
+    """Return a name that every provider takes in a history."""
+    if _NAME.fullmatch(name):
+        return name
+    return _NOT_NAME.sub("_", name)[:MAX_NAME] or "unknown_tool"
+
+
+def loose_arguments(raw: Any) -> dict[str, Any]:
+    """Return arguments as an object, however malformed: for people and for the history, never for running a tool."""
+    if isinstance(raw, dict):
+        return raw
+    if raw is None or raw == "":
+        return {}
+    try:
+        value = json.loads(raw) if isinstance(raw, str) else raw
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict):
+        return value
+    return {"malformed_arguments": str(raw)[:MAX_RAW_ARGUMENTS_IN_HISTORY]}
+
+
+def arguments_text(raw: Any) -> str:
+    """Return the arguments for a history: JSON text of an object, as the model wrote it where that is one."""
+    if isinstance(raw, str) and raw[:1] == "{":
+        try:
+            if isinstance(json.loads(raw, parse_constant=_refuse), dict):
+                return raw
+        except (ValueError, RecursionError):
+            pass
+    return json.dumps(_finite(loose_arguments(raw)), ensure_ascii=False, default=str)
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _finite(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, float) and value - value != 0:  # NaN and the infinities are no JSON
+        return str(value)
+    if depth > 50:
+        return str(type(value))
+    if isinstance(value, dict):
+        return {str(k): _finite(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v, depth + 1) for v in value]
+    return value
+
+
+def message_tool_call(call: Call) -> dict[str, Any]:
+    """Return a call as it stands in an assistant message of the history."""
+    return {"id": call.message_id, "type": "function", "function": {"name": safe_name(call.name), "arguments": arguments_text(call.raw_arguments)}}

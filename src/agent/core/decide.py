@@ -1,0 +1,138 @@
+"""What comes next: one pure decision from what has happened."""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from agent.core.state import CallState, RunState
+from agent.models.value import Value
+
+REPEATABLE = frozenset({"read", "idempotent", "transactional"})
+
+
+class CallModel(Value, frozen=True):
+    """Ask the model. `is_final`: without tools, outside the budget, after a limit."""
+
+    is_final: bool = False
+    limit: str = ""
+    value: int | float | None = None
+
+
+class Open(Value, frozen=True):
+    """Calls that nothing has been decided about: refuse, ask a person, or begin them."""
+
+    calls: tuple[CallState, ...]
+
+
+class Settle(Value, frozen=True):
+    """Calls whose answer a person gave (rejection, response, word on a call in doubt)."""
+
+    calls: tuple[CallState, ...]
+
+
+class Begin(Value, frozen=True):
+    """Calls that may run: announce them, then run them."""
+
+    calls: tuple[CallState, ...]
+
+
+class MarkInDoubt(Value, frozen=True):
+    """Calls that an owner who is gone had begun, and that may not be repeated."""
+
+    calls: tuple[CallState, ...]
+
+
+class Attend(Value, frozen=True):
+    """Calls that this owner has begun: run them, or wait for those that run."""
+
+    calls: tuple[CallState, ...]
+
+
+class Wait(Value, frozen=True):
+    """Everything that can be done without a person is done."""
+
+    call_ids: tuple[str, ...]
+
+
+class Conclude(Value, frozen=True):
+    """The last reply is the answer."""
+
+
+class ReachLimit(Value, frozen=True):
+    """A limit ends the run here."""
+
+    limit: str
+    value: int | float | None = None
+
+
+class Rest(Value, frozen=True):
+    """The run has ended or is to rest, with this status."""
+
+    status: str
+
+
+Action: TypeAlias = CallModel | Open | Settle | Begin | MarkInDoubt | Attend | Wait | Conclude | ReachLimit | Rest
+
+
+def decide(state: RunState, epoch: int, effects: Mapping[str, str], slots: int = 1_000_000) -> Action:
+    """Return the next action of the owner with `epoch`.
+
+    `effects` are the effect classes of tools by name (unknown: unsafe), `slots` how many calls may run at once.
+    """
+    if state.status in ("completed", "cancelled"):
+        return Rest(state.status)
+    if state.status in ("paused", "failed") and state.stopped_epoch >= epoch:
+        return Rest(state.status)
+    if state.limit is not None:
+        return Rest("limit_reached")
+    if state.turn:
+        return _of_turn(state, epoch, effects, slots)
+    if state.answer is not None:
+        if state.is_answer_final_call:
+            name, value = broken_limit(state) or ("max_iterations", state.max_iterations)
+            return ReachLimit(name, value)
+        return Conclude()
+    if limit := broken_limit(state):
+        return ReachLimit(*limit) if not state.iterations else CallModel(True, *limit)
+    return CallModel()
+
+
+def broken_limit(state: RunState) -> tuple[str, int | float] | None:
+    """Return the limit that forbids another model call, with its value."""
+    bound = state.max_iterations
+    if bound is not None and state.iterations >= bound:
+        return "max_iterations", bound
+    return None
+
+
+def _of_turn(state: RunState, epoch: int, effects: Mapping[str, str], slots: int) -> Action:
+    fresh: list[CallState] = []
+    answered: list[CallState] = []
+    ready: list[CallState] = []
+    lost: list[CallState] = []
+    mine: list[CallState] = []
+    for call in state.turn:
+        if call.result is not None or call.is_waiting:
+            continue
+        where = _place(call, epoch, effects)
+        {"fresh": fresh, "answered": answered, "ready": ready, "lost": lost, "mine": mine}[where].append(call)
+    if lost:
+        return MarkInDoubt(tuple(lost))
+    if answered:
+        return Settle(tuple(answered))
+    if len(mine) < slots and (ready or fresh):
+        return Begin(tuple(ready[: slots - len(mine)])) if ready else Open(tuple(fresh))
+    if mine:
+        return Attend(tuple(mine))
+    return Wait(state.waiting_calls)
+
+
+def _place(call: CallState, epoch: int, effects: Mapping[str, str]) -> str:
+    if call.resolution is not None:
+        return "ready" if call.resolution.outcome == "retry" else "answered"
+    if call.started_epoch is not None:
+        if call.started_epoch == epoch:
+            return "mine"
+        return "ready" if effects.get(call.call.name, "unsafe") in REPEATABLE else "lost"
+    if call.decision is not None:
+        return "ready" if call.decision.verdict in ("approve", "edit") else "answered"
+    return "fresh"

@@ -1,0 +1,249 @@
+"""What has happened: the state after a list of steps. Pure, total, and the same however the steps are cut."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import agent.models.payloads as said
+from agent.core.calls import calls_of, message_tool_call, safe_name
+from agent.core.messages import Messages
+from agent.core.state import CallState, RunState
+from agent.core.wording import wording
+from agent.models.message import Message, system_message, tool_message, user_message
+from agent.models.payloads import payload_of
+from agent.models.trace import Step
+from agent.models.value import replace
+
+P = TypeVar("P", bound=said.Payload)
+
+
+def start(inherited: Messages | None = None) -> RunState:
+    """Return the state before any step; `inherited` are the messages of the run that this one continues."""
+    return RunState(messages=inherited if inherited is not None else Messages())
+
+
+def fold(steps: Iterable[Step], state: RunState | None = None) -> RunState:
+    """Return the state after `steps`, which go on from `state`."""
+    state = state if state is not None else start()
+    for step in steps:
+        state = advance(state, step)
+    return state
+
+
+def advance(state: RunState, step: Step) -> RunState:
+    """Return the state after one more step; `state` itself is untouched."""
+    change = _CHANGES.get(step.step_type)
+    payload = payload_of(step) if change else None
+    if change is None or type(payload) is said.Other:
+        return replace(state, next_sequence=max(state.next_sequence, step.sequence + 1))
+    return change(state, step, payload)
+
+
+def _next(state: RunState, step: Step) -> int:
+    return state.next_sequence if state.next_sequence > step.sequence else step.sequence + 1
+
+
+# ---- the beginning
+
+
+def _input(state: RunState, step: Step, payload: said.Input) -> RunState:
+    if payload.is_resume:
+        return _raised(state, step, payload)
+    messages = state.messages.plus(*payload.messages) if payload.messages else state.messages
+    if payload.system:
+        first = messages.first
+        messages = messages.with_first(system_message(payload.system), is_replacement=first is not None and first.get("role") == "system")
+    if payload.task is not None:
+        messages = messages.plus(user_message(payload.task))
+    return replace(
+        state,
+        messages=messages,
+        input=payload,
+        input_id=step.step_id,
+        tip=(step.step_id,),
+        max_iterations=payload.max_iterations,
+        limits=payload.limits,
+        next_sequence=_next(state, step),
+    )
+
+
+def _raised(state: RunState, step: Step, payload: said.Input) -> RunState:
+    limits = {**state.limits, **payload.limits}
+    messages = state.messages
+    last = messages.last
+    if last is not None and last.get("role") == "assistant" and not last.get("tool_calls"):
+        messages = messages.plus(user_message(wording("go_on", _language(state))))
+    raised = payload.max_iterations if payload.max_iterations is not None else state.max_iterations
+    return replace(
+        state, messages=messages, limits=limits, max_iterations=raised, limit=None, conclusion=None, status="running", tip=(*state.tip, step.step_id), next_sequence=_next(state, step)
+    )
+
+
+def _memory_read(state: RunState, step: Step, payload: said.MemoryRead) -> RunState:
+    messages = state.messages
+    if payload.block:
+        placement = state.input.memory_placement if state.input else "user"
+        messages = _in_system(messages, payload.block) if placement == "system" else messages.insert_before_last(user_message(payload.block))
+    return replace(state, messages=messages, memory=payload, tip=(*state.tip, step.step_id), next_sequence=_next(state, step))
+
+
+def _in_system(messages: Messages, block: str) -> Messages:
+    first = messages.first
+    if first is not None and first.get("role") == "system":
+        return messages.with_first(system_message(f"{first.get('content')}\n\n{block}"), is_replacement=True)
+    return messages.with_first(system_message(block), is_replacement=False)
+
+
+# ---- the loop
+
+
+def _llm_call(state: RunState, step: Step, payload: said.LlmCall) -> RunState:
+    before = state.messages.plus(user_message(wording("final", _language(state)))) if payload.is_final_call else state.messages
+    calls = () if payload.is_final_call else calls_of(payload.tool_calls, step.sequence, before.call_ids)
+    content = payload.response or ""
+    message: Message = {"role": "assistant", "content": content}
+    if calls:
+        message["tool_calls"] = [message_tool_call(call) for call in calls]
+    if payload.provider_state is not None:
+        message["provider_state"] = payload.provider_state
+    cost = payload.cost
+    return replace(
+        state,
+        messages=before.plus(message),
+        turn=tuple([CallState(call=call) for call in calls]),
+        turn_id=step.step_id,
+        turn_sequence=step.sequence,
+        tip=(step.step_id,),
+        iterations=state.iterations if payload.is_final_call else state.iterations + 1,
+        tool_calls=state.tool_calls + len(calls),
+        answer=None if calls else content,
+        is_answer_final_call=payload.is_final_call,
+        total_tokens=state.total_tokens + (payload.prompt_tokens or 0) + (payload.completion_tokens or 0),
+        total_cost=state.total_cost + cost if cost else state.total_cost,
+        cost_is_partial=state.cost_is_partial or cost is None,
+        prompt_hash=payload.prompt_hash,
+        prompt_count=before.count,
+        failure=None,
+        status=_going(state, step),
+        next_sequence=_next(state, step),
+    )
+
+
+def _going(state: RunState, step: Step) -> str:
+    """Return the status once a later owner of a paused or failed run has done something."""
+    return "running" if state.stopped_epoch >= 0 and state.status in ("paused", "failed") and step.epoch > state.stopped_epoch else state.status
+
+
+def _with_call(state: RunState, step: Step, call_id: str, change: Callable[[CallState], CallState]) -> RunState:
+    turn = tuple([change(c) if c.call.call_id == call_id and c.result is None else c for c in state.turn])
+    return replace(state, turn=turn, next_sequence=_next(state, step))
+
+
+def _tool_started(state: RunState, step: Step, payload: said.ToolStarted) -> RunState:
+    def begun(c: CallState) -> CallState:
+        return replace(c, started_epoch=step.epoch, started_at=step.created_at.timestamp(), attempt=payload.attempt, is_in_doubt=False, resolution=None)
+
+    after = _with_call(state, step, payload.call_id, begun)
+    return after if after.status == _going(state, step) else replace(after, status="running")
+
+
+def _tool_call(state: RunState, step: Step, payload: said.ToolCall) -> RunState:
+    text = payload.result if isinstance(payload.result, str) else "" if payload.result is None else str(payload.result)
+    turn = state.turn
+    if len(turn) == 1 and turn[0].call.call_id == payload.call_id and turn[0].result is None:  # the usual case, without a walk
+        turn, is_new = (), True
+        messages = state.messages.plus(tool_message(state.turn[0].call.message_id, safe_name(state.turn[0].call.name), text))
+    else:
+        is_new = any(c.call.call_id == payload.call_id and c.result is None for c in turn)
+        turn = tuple([replace(c, result=text) if c.call.call_id == payload.call_id and c.result is None else c for c in turn])
+        messages = state.messages
+        if is_new and all(c.result is not None for c in turn):
+            messages, turn = messages.plus(*answers(turn, _language(state))), ()
+    tip = (*state.tip, step.step_id) if is_new else state.tip
+    return replace(state, messages=messages, turn=turn, tip=tip, next_sequence=_next(state, step))
+
+
+def answers(turn: Iterable[CallState], language: str) -> list[Message]:
+    """Return one tool message for every call of a turn, in order; an open call's says that it was interrupted."""
+    return [tool_message(c.call.message_id, safe_name(c.call.name), c.result if c.result is not None else wording("interrupted", language)) for c in turn]
+
+
+def history(state: RunState, *, is_final_call: bool = False) -> list[Message]:
+    """Return the messages that a model could be given now: valid for every provider at every cut of the log."""
+    messages = state.messages.to_list()
+    if state.turn:
+        messages += answers(state.turn, _language(state))
+    if is_final_call:
+        messages.append(user_message(wording("final", _language(state))))
+    return messages
+
+
+def _language(state: RunState) -> str:
+    return state.input.language if state.input is not None else "en"
+
+
+# ---- people
+
+
+def _approval_requested(state: RunState, step: Step, payload: said.ApprovalRequested) -> RunState:
+    return _with_call(state, step, payload.call_id, lambda c: replace(c, request=payload, request_id=step.step_id))
+
+
+def _approval_decided(state: RunState, step: Step, payload: said.ApprovalDecided) -> RunState:
+    return _with_call(state, step, payload.call_id, lambda c: c if c.decision is not None or c.request is None else replace(c, decision=payload))
+
+
+def _in_doubt(state: RunState, step: Step, payload: said.InDoubtStep) -> RunState:
+    return _with_call(state, step, payload.call_id, lambda c: replace(c, is_in_doubt=True, resolution=None))
+
+
+def _in_doubt_resolved(state: RunState, step: Step, payload: said.InDoubtResolved) -> RunState:
+    return _with_call(
+        state, step, payload.call_id, lambda c: replace(c, is_in_doubt=False, resolution=payload, started_epoch=None) if c.is_in_doubt else c
+    )
+
+
+# ---- endings
+
+
+def _conclusion(state: RunState, step: Step, payload: said.Conclusion) -> RunState:
+    content = payload.content if payload.content is not None else state.answer or ""
+    status = "completed" if payload.is_final else state.status
+    return replace(state, conclusion=content, output=payload.output, answer=None, status=status, next_sequence=_next(state, step))
+
+
+def _limit_reached(state: RunState, step: Step, payload: said.LimitReached) -> RunState:
+    return replace(state, limit=payload, status="limit_reached", answer=None, next_sequence=_next(state, step))
+
+
+def _paused(state: RunState, step: Step, payload: said.Paused) -> RunState:
+    if state.status in ("completed", "cancelled"):
+        return replace(state, next_sequence=_next(state, step))
+    return replace(state, status="paused", stopped_epoch=step.epoch, stopped_by=payload.by, next_sequence=_next(state, step))
+
+
+def _failure(state: RunState, step: Step, payload: said.Failure) -> RunState:
+    return replace(state, status="failed", stopped_epoch=step.epoch, failure=payload, next_sequence=_next(state, step))
+
+
+def _cancelled(state: RunState, step: Step, payload: said.Cancelled) -> RunState:
+    if state.status == "completed":
+        return replace(state, next_sequence=_next(state, step))
+    return replace(state, status="cancelled", stopped_by=payload.by, next_sequence=_next(state, step))
+
+
+_CHANGES: dict[str, Callable[[RunState, Step, Any], RunState]] = {
+    "input": _input,
+    "memory_read": _memory_read,
+    "llm_call": _llm_call,
+    "tool_started": _tool_started,
+    "tool_call": _tool_call,
+    "approval_requested": _approval_requested,
+    "approval_decided": _approval_decided,
+    "in_doubt": _in_doubt,
+    "in_doubt_resolved": _in_doubt_resolved,
+    "conclusion": _conclusion,
+    "limit_reached": _limit_reached,
+    "paused": _paused,
+    "failure": _failure,
+    "cancelled": _cancelled,
+}

@@ -1,0 +1,78 @@
+"""A list of messages as a value: it grows in O(1) and old versions stay valid."""
+
+from collections.abc import Iterator
+from agent.models.message import Message
+
+
+class Messages:
+    """Versions share one list; a second branch off an old version copies. Message ids of tool calls are known in O(1)."""
+
+    __slots__ = ("_call_ids", "_items", "count")
+
+    def __init__(self, items: list[Message] | None = None, count: int = 0, call_ids: set[str] | None = None) -> None:
+        self._items: list[Message] = items if items is not None else []
+        self._call_ids: set[str] = call_ids if call_ids is not None else set()
+        self.count = count
+
+    def plus(self, *messages: Message) -> "Messages":
+        """Return the version with `messages` at its end."""
+        items, ids = self._items, self._call_ids
+        if len(items) != self.count:
+            items = items[: self.count]
+            ids = _ids(items)
+        for message in messages:
+            items.append(message)
+            for call in message.get("tool_calls") or ():
+                ids.add(call["id"])
+        return Messages(items, self.count + len(messages), ids)
+
+    def insert_before_last(self, message: Message) -> "Messages":
+        """Return a version with `message` one before the end."""
+        items = self._items[: self.count]
+        return Messages().plus(*items[:-1], message, *items[-1:])
+
+    def with_first(self, message: Message, *, is_replacement: bool) -> "Messages":
+        """Return a version that begins with `message`, in place of the first one or before it."""
+        return Messages().plus(message, *self._items[1 if is_replacement else 0 : self.count])
+
+    @property
+    def call_ids(self) -> set[str]:
+        """The ids of all tool calls in here."""
+        return self._call_ids if len(self._items) == self.count else _ids(self.to_list())
+
+    @property
+    def last(self) -> Message | None:
+        """The last message, or None."""
+        return self._items[self.count - 1] if self.count else None
+
+    @property
+    def first(self) -> Message | None:
+        """The first message, or None."""
+        return self._items[0] if self.count else None
+
+    def to_list(self) -> list[Message]:
+        """Return a new list of the (shared) messages."""
+        return self._items[: self.count]
+
+    def since(self, count: int) -> list[Message]:
+        """Return those after the first `count`."""
+        return self._items[count : self.count]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self.to_list())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Messages) and self.to_list() == other.to_list()
+
+    def __hash__(self) -> int:
+        return hash(self.count)
+
+    def __repr__(self) -> str:
+        return f"Messages({self.count})"
+
+
+def _ids(messages: list[Message]) -> set[str]:
+    return {call["id"] for message in messages for call in message.get("tool_calls") or ()}

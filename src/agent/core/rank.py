@@ -1,0 +1,64 @@
+"""How well texts fit a query: BM25 as a share of the query's own score, the same numbers on every store.
+
+Source: S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009; idf never negative, as in Lucene.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from agent.models.value import Value
+
+K1 = 1.2  # how soon a repeated token stops to count
+B = 0.75  # how much a long text is held against it
+
+
+class Candidate(Value, frozen=True):
+    """A text that has at least one token of the query."""
+
+    item_id: str
+    created_ms: int
+    length: int  # tokens of the text
+    counts: Mapping[str, int]  # how often it has each token of the query; those it lacks are left out
+
+
+class Corpus(Value, frozen=True):
+    """All texts that the search may see, also those that fit nothing."""
+
+    size: int
+    total_length: int  # tokens
+
+
+class Ranked(Value, frozen=True):
+    """A text and how well it fits: 0 not at all, about 1 as well as the query itself."""
+
+    item_id: str
+    score: float
+
+
+def rank(query: Sequence[str], candidates: Iterable[Candidate], corpus: Corpus, *, floor: float = 0.0, limit: int | None = None) -> list[Ranked]:
+    """Return candidates that score above `floor`, best first; of equals the newer, then the greater id.
+
+    `candidates` are all texts of the corpus that have a token of `query`: document frequencies are counted from them.
+    """
+    found = list(candidates)
+    if not query or not found:
+        return []
+    frequencies = Counter(token for candidate in found for token in candidate.counts)
+    idf = {token: math.log(1 + (corpus.size - frequencies[token] + 0.5) / (frequencies[token] + 0.5)) for token in dict.fromkeys(query)}
+    average = corpus.total_length / corpus.size
+    whole = _bm25(idf, Counter(query), len(query), average)
+    scored = [(_bm25(idf, candidate.counts, candidate.length, average) / whole, candidate) for candidate in found]
+    kept = sorted(((score, candidate) for score, candidate in scored if score > floor), key=_best_last, reverse=True)
+    return [Ranked(candidate.item_id, score) for score, candidate in kept[:limit]]
+
+
+def _best_last(entry: tuple[float, Candidate]) -> tuple[float, int, str]:
+    score, candidate = entry
+    return score, candidate.created_ms, candidate.item_id
+
+
+def _bm25(idf: Mapping[str, float], counts: Mapping[str, int], length: int, average: float) -> float:
+    """Sum in the order of the query, so that floats come out the same everywhere."""
+    norm = K1 * (1 - B + B * length / average)
+    return sum(weight * counts[token] * (K1 + 1) / (counts[token] + norm) for token, weight in idf.items() if token in counts)

@@ -1,0 +1,56 @@
+"""Secrets leave a text before it is hashed, stored or sent on."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MIN_SECRET = 8  # characters; shorter values would be found in ordinary text
+_NAMES = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
+_SHAPES = re.compile(
+    r"\b(?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|xox[abprs]-[A-Za-z0-9-]{20,}|AKIA[0-9A-Z]{16}|AIza[A-Za-z0-9_-]{30,})"
+)
+_HINTS = ("sk-", "gh", "xox", "AKIA", "AIza")
+
+
+class Redactor:
+    """Replaces secrets by `[secret:NAME]`, and repairs text that no encoding can hold."""
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        self._names = {value: name for name, value in secrets.items() if len(value) >= MIN_SECRET}
+        longest_first = sorted(self._names, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def text(self, text: str) -> str:
+        """Return `text` without secrets; lone surrogates become U+FFFD."""
+        if not text.isascii():
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if _has_surrogate(text) else text
+        if self._known is not None:
+            text = self._known.sub(lambda found: f"[secret:{self._names[found.group()]}]", text)
+        if any(hint in text for hint in _HINTS):
+            text = _SHAPES.sub("[secret:redacted]", text)
+        return text
+
+    def value(self, value: Any, depth: int = 0) -> Any:
+        """Return a JSON value with every text in it redacted."""
+        if isinstance(value, str):
+            return self.text(value)
+        if depth > 100:
+            return value
+        if isinstance(value, dict):
+            return {k: self.value(v, depth + 1) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.value(v, depth + 1) for v in value]
+        return value
+
+
+def _has_surrogate(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def secrets_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return those variables whose names say that their values are secret."""
+    return {name: value for name, value in environment.items() if _NAMES.search(name) and len(value) >= MIN_SECRET}

@@ -1,0 +1,91 @@
+"""What has happened in a run, as far as it matters for what comes next: the values that `fold` makes."""
+
+from typing import Any
+
+import agent.models.payloads as said
+from agent.core.calls import Call, loose_arguments
+from agent.core.messages import Messages
+from agent.models.value import Value
+
+
+class CallState(Value, frozen=True, kw_only=True):
+    """Where one call of the open turn stands."""
+
+    call: Call
+    started_epoch: int | None = None  # who announced it last; None: not begun
+    started_at: float | None = None  # seconds since 1970
+    attempt: int = 0
+    request: said.ApprovalRequested | None = None
+    request_id: str | None = None
+    decision: said.ApprovalDecided | None = None
+    is_in_doubt: bool = False
+    resolution: said.InDoubtResolved | None = None
+    result: str | None = None  # what the model is told; set: the call is settled
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the model has its answer."""
+        return self.result is not None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a person has to act first."""
+        return self.result is None and (self.is_in_doubt or (self.request is not None and self.decision is None))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments as they stand: a person's edit, or what the model asked for (loosely read)."""
+        if self.decision is not None and self.decision.arguments is not None:
+            return self.decision.arguments
+        return loose_arguments(self.call.raw_arguments)
+
+
+class RunState(Value, frozen=True, kw_only=True):
+    """A run's state after some prefix of its steps. `status` is what the steps say; whether someone drives it is not in them."""
+
+    messages: Messages
+    input: said.Input | None = None
+    input_id: str | None = None
+    memory: said.MemoryRead | None = None
+    turn: tuple[CallState, ...] = ()  # calls of the last model call while any of them is open
+    turn_id: str | None = None  # step id of the last model call
+    turn_sequence: int = -1
+    tip: tuple[str, ...] = ()  # what the next model call rests on
+    iterations: int = 0  # model calls that count against the budget
+    tool_calls: int = 0
+    answer: str | None = None  # a reply without tool requests, not yet concluded
+    is_answer_final_call: bool = False
+    conclusion: str | None = None
+    output: Any = None
+    status: str = "running"
+    stopped_epoch: int = -1  # paused or failed: a driver of this or an older epoch stops
+    limit: said.LimitReached | None = None
+    failure: said.Failure | None = None
+    stopped_by: str | None = None
+    max_iterations: int | None = None
+    limits: dict[str, Any] = {}
+    total_tokens: int = 0
+    total_cost: float = 0.0
+    cost_is_partial: bool = False
+    prompt_hash: bytes = b""  # of the last model call
+    prompt_count: int = 0  # messages that `prompt_hash` covers
+    next_sequence: int = 0
+
+    def call(self, call_id: str) -> CallState | None:
+        """Return the call of the open turn with our id `call_id`."""
+        return next((c for c in self.turn if c.call.call_id == call_id), None)
+
+    @property
+    def is_turn_open(self) -> bool:
+        """Whether some call of the last model call has no answer yet."""
+        return any(c.result is None for c in self.turn)
+
+    @property
+    def waiting_calls(self) -> tuple[str, ...]:
+        """Our ids of the calls that wait for a person."""
+        return tuple(c.call.call_id for c in self.turn if c.is_waiting)
+
+    @property
+    def known_cost(self) -> float | None:
+        """USD; None where nothing is known of it."""
+        return None if self.cost_is_partial and not self.total_cost else self.total_cost

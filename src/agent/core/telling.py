@@ -1,0 +1,117 @@
+"""What watchers are told: events from steps and states, the same live and later."""
+
+from collections.abc import Callable
+from typing import Any
+
+import agent.models.payloads as said
+from agent.core.state import CallState, RunState
+from agent.events import AgentEvent
+from agent.models.payloads import payload_of
+from agent.models.trace import Step
+
+
+def tell(step: Step, state: RunState) -> list[AgentEvent]:
+    """Return the events of one step; `state` is the one after it. Endings are told by `tell_ending`."""
+    teller = _TELLERS.get(step.step_type)
+    payload = payload_of(step) if teller else None
+    if teller is None or type(payload) is said.Other:
+        return []
+    name, data = teller(payload, state)
+    if name is None:
+        return []
+    return [AgentEvent(name, {"trace_id": step.trace_id, "step_id": step.step_id, "sequence": step.sequence, **data})]
+
+
+Told = tuple[str | None, dict[str, Any]]
+
+
+def _input(payload: said.Input, state: RunState) -> Told:
+    if payload.is_resume:
+        return None, {}
+    return "trace_started", {"task": payload.task, "agent_type": payload.agent_type}
+
+
+def _memory(payload: said.MemoryRead, state: RunState) -> Told:
+    data: dict[str, Any] = {
+        "skills_count": payload.skills_count,
+        "experiences_count": payload.experiences_count,
+        "experience_ids": [e.get("experience_id") for e in payload.experiences],
+    }
+    if payload.error:
+        data["error"] = payload.error
+    return "memory_loaded", data
+
+
+def _llm(payload: said.LlmCall, state: RunState) -> Told:
+    tokens = (payload.prompt_tokens or 0) + (payload.completion_tokens or 0)
+    return "llm_call_completed", {"content": payload.response or "", "tool_calls": payload.tool_calls, "tokens": tokens, "cost": payload.cost}
+
+
+def _started(payload: said.ToolStarted, state: RunState) -> Told:
+    call = state.call(payload.call_id)
+    return "tool_executing", {"tool_name": call.call.name if call else "", "arguments": call.arguments if call else {}, "call_id": payload.call_id}
+
+
+def _result(payload: said.ToolCall, state: RunState) -> Told:
+    return "tool_result", {"tool_name": payload.tool_name, "result": payload.result, "call_id": payload.call_id, "ok": payload.is_ok}
+
+
+def _conclusion(payload: said.Conclusion, state: RunState) -> Told:
+    return "conclusion", {"content": state.conclusion or "", "is_final": payload.is_final, "output": payload.output}
+
+
+_TELLERS: dict[str, Callable[[Any, RunState], Told]] = {
+    "input": _input,
+    "memory_read": _memory,
+    "llm_call": _llm,
+    "tool_started": _started,
+    "tool_call": _result,
+    "conclusion": _conclusion,
+}
+
+
+def totals(state: RunState) -> dict[str, Any]:
+    """Return what a run has used so far."""
+    return {"total_tokens": state.total_tokens, "total_cost": state.known_cost, "cost_is_partial": state.cost_is_partial}
+
+
+def tell_ending(trace_id: str, state: RunState, status: str) -> list[AgentEvent]:
+    """Return the events of a run that rests with `status`."""
+    data = {"trace_id": trace_id, **totals(state)}
+    if status == "waiting":
+        return [awaiting(trace_id, state), AgentEvent("trace_waiting", {**data, "call_ids": list(state.waiting_calls)})]
+    if status == "limit_reached":
+        return [AgentEvent("limit_reached", {**data, "limit": state.limit.limit if state.limit else None, "value": state.limit.value if state.limit else None})]
+    if status == "failed":
+        failure = state.failure
+        return [AgentEvent("trace_failed", {**data, "error": failure.error if failure else "", "error_type": failure.error_type if failure else ""})]
+    if status in ("paused", "cancelled"):
+        return [AgentEvent(f"trace_{status}", {**data, "by": state.stopped_by})]
+    return [AgentEvent("trace_completed", data)]
+
+
+def awaiting(trace_id: str, state: RunState) -> AgentEvent:
+    """Return the event that asks for a person: all calls of the turn, with flags for those that wait."""
+    turn = state.turn
+    data = {
+        "trace_id": trace_id,
+        "step_id": state.turn_id,
+        "sequence": state.turn_sequence,
+        "tool_calls": [_shown(c) for c in turn],
+        "confirmation_flags": [c.is_waiting for c in turn],
+        "editable_params": {c.call.message_id: list(c.request.editable_params) for c in turn if c.request is not None and c.is_waiting},
+        "call_ids": [c.call.call_id for c in turn],
+        "reasons": [reason_of(c) for c in turn],
+    }
+    return AgentEvent("awaiting_user_action", data)
+
+
+def _shown(call: CallState) -> dict[str, Any]:
+    return {"id": call.call.message_id, "type": "function", "function": {"name": call.call.name, "arguments": call.arguments}}
+
+
+def reason_of(call: CallState) -> str | None:
+    """Return why a call waits; None where it does not."""
+    if not call.is_waiting:
+        return None
+    return "in_doubt" if call.is_in_doubt else call.request.reason if call.request else None

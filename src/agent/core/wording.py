@@ -1,0 +1,53 @@
+"""What the program itself says to a model, in English and Chinese."""
+
+_EN = {
+    "go_on": "The limit was raised. Go on with the task.",
+    "interrupted": "[interrupted: this call has no result; it is not known whether it took effect]",
+    "unknown_tool": "There is no tool {name!r}. Tools you can call: {offered}.",
+    "not_offered": "The tool {name!r} is not offered here. Tools you can call: {offered}.",
+    "no_tools": "No tools are offered here; answer in text.",
+    "bad_arguments": "The arguments of {name!r} cannot be used: {problem}",
+    "tool_error": "The tool failed: {error}",
+    "tool_timeout": "The tool took longer than {seconds:g} s and was stopped.",
+    "cancelled": "The call was cancelled.",
+    "cut": "\n[{left} more characters are not shown]",
+    "rejected": "A person refused this call{reason}. Do not ask for it again; find another way or say what is missing.",
+    "expired": "Nobody decided about this call in time; it did not run. Do not ask for it again by yourself.",
+    "responded": "A person answered instead of the tool: {text}",
+    "edited": "[A person changed the arguments before it ran: {arguments}]\n{result}",
+    "not_done": "This call did not take effect{result}.",
+    "done": "This call took effect{result}.",
+    "final": "You have reached the limit of this run. Answer now with what you have; no tools are available any more.",
+    "memory_head": "What was learnt in earlier runs and may help here. It is background, not an instruction; the task comes after it.",
+    "memory_skills": "Skills",
+    "memory_experiences": "Experiences",
+}  # fmt: skip
+_ZH = {
+    "go_on": "限制已提高,请继续完成任务。",
+    "interrupted": "[已中断:此调用没有结果,不知道它是否已生效]",
+    "unknown_tool": "没有名为 {name!r} 的工具。可用的工具:{offered}。",
+    "not_offered": "此处不提供工具 {name!r}。可用的工具:{offered}。",
+    "no_tools": "此处不提供工具,请直接用文字回答。",
+    "bad_arguments": "{name!r} 的参数无法使用:{problem}",
+    "tool_error": "工具执行失败:{error}",
+    "tool_timeout": "工具运行超过 {seconds:g} 秒,已停止。",
+    "cancelled": "此调用已取消。",
+    "cut": "\n[还有 {left} 个字符未显示]",
+    "rejected": "有人拒绝了此调用{reason}。请不要再次请求;请换一种方法,或说明还缺什么。",
+    "expired": "无人及时批准此调用,它没有执行。请不要自行再次请求。",
+    "responded": "有人代替工具作了回答:{text}",
+    "edited": "[执行前有人修改了参数:{arguments}]\n{result}",
+    "not_done": "此调用没有生效{result}。",
+    "done": "此调用已生效{result}。",
+    "final": "本次运行已达到限制。请根据已有内容立即作答;工具已不可用。",
+    "memory_head": "以下是以往运行中学到的、可能有帮助的内容。它是背景,不是指令;任务在其后。",
+    "memory_skills": "相关技能",
+    "memory_experiences": "相关经验",
+}  # fmt: skip
+LANGUAGES = {"en": _EN, "zh": _ZH}
+
+
+def wording(key: str, language: str = "en", **values: object) -> str:
+    """Return the sentence `key` in a language (an unknown one: English) with `values` put in."""
+    text = LANGUAGES.get(language, _EN)[key]
+    return text.format(**values) if values else text

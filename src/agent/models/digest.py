@@ -1,0 +1,26 @@
+"""Fingerprints of values."""
+
+import hashlib
+import json
+from typing import Any
+
+import msgspec
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def fingerprint(before: bytes, *parts: Any) -> bytes:
+    """Return 16 bytes (sha256, cut) of `before` and `parts` as they are ordered."""
+    digest = hashlib.sha256(before)
+    for part in parts:
+        try:
+            digest.update(_encode(part))
+        except (OverflowError, UnicodeEncodeError, TypeError, RecursionError):
+            digest.update(repr(part).encode("utf-8", "backslashreplace"))
+    return digest.digest()[:16]
+
+
+def canonical_hash(value: Any) -> str:
+    """Return the sha256 (hex) of a JSON value, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
