@@ -1,0 +1,3 @@
+"""The stores in one SQLite file."""
+
+__all__: list[str] = []

@@ -1,0 +1,164 @@
+"""One SQLite file: a writer that groups commits, readers of their own, and a short way for a run that is alone."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self, TypeVar
+
+from agent.errors import StoreClosed
+from agent.storage.sqlite.faults import code_of, fault_of
+from agent.storage.sqlite.schema import connect, prepare
+from agent.storage.sqlite.writer import Outcome, Work, Writer, as_ours, commit
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_S = 10.0
+"""How long a lock of another process is waited for."""
+READERS = 3
+"""Threads that read, each with a connection of its own."""
+QUICK_S = 0.003
+"""While a commit takes no longer than this and one run is alone, it is made on the event loop: two thread switches less."""
+
+
+class Database:
+    """Opened with `Database.open(path)`. Changes and questions are functions of a connection; they must not keep it."""
+
+    def __init__(self, path: Path, *, may_block_loop: bool, busy_timeout_s: float) -> None:
+        self.path = path
+        self.writer = Writer(path, timeout_s=busy_timeout_s)
+        self.drivers = 0  # runs that this process drives: with two or more, commits are worth grouping
+        self.commits_here = 0
+        self._may_block_loop = may_block_loop
+        self._busy_timeout_s = busy_timeout_s
+        self._here = connect(path, timeout_s=0)
+        self._here_lock = threading.Lock()
+        self._turn: asyncio.Task[object] | None = None  # who committed in this turn of the loop
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix=f"reader of {path.name}")
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._is_closed = False
+
+    @classmethod
+    async def open(cls, path: Path | str, *, may_block_loop: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Self:
+        """Return the database, created or brought up to date. A server sets `may_block_loop=False`.
+
+        Raises:
+            StoreUnusable, StoreBusy, StoreFull: it cannot be read or written.
+            ForeignFile: not ours.
+            FormatTooNew: a newer version of this program wrote it.
+        """
+        place = await asyncio.to_thread(Path(path).absolute)
+        await asyncio.to_thread(prepare, place, timeout_s=busy_timeout_s)
+        return cls(place, may_block_loop=may_block_loop, busy_timeout_s=busy_timeout_s)
+
+    async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Make a change and return its value once it is on the disk. An exception in it takes back this change alone.
+
+        It shares a transaction with what others write at the same time, and may be called a second time, after a rollback:
+        it must not commit, nor touch anything but the connection. A cancelled caller's change may have been made.
+
+        Raises:
+            StoreFull, StoreBusy, StoreUnusable: nothing was written.
+            StoreClosed: the store was closed.
+        """
+        if self._is_closed:
+            raise self._closed()
+        if self._may_commit_here():
+            outcome = await self._commit_here(change)
+            if outcome is not None:
+                if outcome.error is not None:
+                    raise outcome.error
+                value: T = outcome.value
+                return value
+        return await self._hand_over(change, is_alone=False)
+
+    async def alone(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Run something on the writer between transactions (a checkpoint, `vacuum`) and return its value.
+
+        Raises:
+            StoreFull, StoreBusy, StoreUnusable, StoreClosed: as `write`.
+        """
+        return await self._hand_over(change, is_alone=True)
+
+    async def read(self, question: Callable[[sqlite3.Connection], T], *, is_small: bool = False) -> T:
+        """Return what `question` reads; it must fetch all and hold no cursor. `is_small`: a few rows, by an index.
+
+        Raises:
+            StoreBusy, StoreUnusable, StoreClosed: it could not be read.
+        """
+        if self._is_closed:
+            raise self._closed()
+        if is_small and self._may_block_loop and self._here_lock.acquire(blocking=False):
+            try:
+                return question(self._here)
+            except sqlite3.OperationalError as error:
+                if code_of(error) != sqlite3.SQLITE_BUSY:
+                    raise as_ours(error, self.path) from error
+            finally:
+                self._here_lock.release()
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._ask, question)
+
+    async def close(self) -> None:
+        """Write what was handed over and let go of the file. A second call does nothing."""
+        self._is_closed = True
+        await asyncio.to_thread(self._close)
+
+    # ---- on the event loop
+
+    def _may_commit_here(self) -> bool:
+        """Whether nobody else waits: else a commit here would overtake a batch, or cost every one of many an fsync."""
+        if not self._may_block_loop or self.drivers > 1 or self.writer.pending or self.writer.pace_s > QUICK_S:
+            return False
+        return self._turn is None or self._turn is asyncio.current_task()
+
+    async def _commit_here(self, change: Callable[[sqlite3.Connection], T]) -> Outcome | None:
+        """Return how it ended, or None if the file was locked."""
+        if not self._here_lock.acquire(blocking=False):
+            return None
+        try:
+            outcome = self.writer.timed(lambda: commit(self._here, self.path, [change]))[0]
+        finally:
+            self._here_lock.release()
+        if outcome.error is not None and code_of(outcome.error.__cause__ or outcome.error) == sqlite3.SQLITE_BUSY:
+            return None
+        self.commits_here += 1
+        if self._turn is None:
+            self._turn = asyncio.current_task()
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        else:  # the second in one turn: others are to have theirs
+            await asyncio.sleep(0)
+        return outcome
+
+    def _end_turn(self) -> None:
+        self._turn = None
+
+    async def _hand_over(self, change: Callable[[sqlite3.Connection], T], *, is_alone: bool) -> T:
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.writer.submit(Work(change, future, is_alone))
+        return await future
+
+    # ---- in other threads
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            db: sqlite3.Connection | None = getattr(self._local, "db", None)
+            if db is None:
+                db = self._local.db = connect(self.path, timeout_s=self._busy_timeout_s, is_reader=True)
+                self._connections.append(db)
+            return question(db)
+        except sqlite3.Error as error:
+            raise fault_of(error, self.path) from error
+
+    def _close(self) -> None:
+        self._readers.shutdown()
+        for db in self._connections:
+            db.close()
+        with self._here_lock:
+            self._here.close()
+        self.writer.close()  # last: it leaves the file without a journal
+
+    def _closed(self) -> StoreClosed:
+        return StoreClosed(f"{str(self.path)!r} was closed: open it again")
