@@ -141,7 +141,14 @@ class TraceLog(TraceStore, Protocol):
         ...
 
     async def list_traces(
-        self, *, uid: str | None = None, status: str | None = None, limit: int | None = None, before: str | None = None, agent_type: str | None = None, conversation_id: str | None = None
+        self,
+        *,
+        uid: str | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+        before: str | None = None,
+        agent_type: str | None = None,
+        conversation_id: str | None = None,
     ) -> list[Trace]:
         """Return traces, newest first; `before` is a trace id: only older ones (keyset pages)."""
         ...
@@ -169,7 +176,14 @@ class TraceLog(TraceStore, Protocol):
         """
         ...
 
-    async def prune(self, *, before: datetime, uid: str | None = None, statuses: Sequence[str] = ("completed", "limit_reached", "cancelled", "failed"), is_dry_run: bool = False) -> list[str]:
+    async def prune(
+        self,
+        *,
+        before: datetime,
+        uid: str | None = None,
+        statuses: Sequence[str] = ("completed", "limit_reached", "cancelled", "failed"),
+        is_dry_run: bool = False,
+    ) -> list[str]:
         """Remove ended traces created before a moment, with blobs nobody else uses; return their ids."""
         ...
 
@@ -201,16 +215,10 @@ class MemoryStore(Protocol):
 
 @runtime_checkable
 class MemoryCurator(MemoryStore, Protocol):
-    """What our own stores add: people look after what was learnt."""
+    """What our own stores add: people look after what was learnt. `list` comes last: below it the name is no type any more."""
 
     async def add_skill(self, skill: Skill) -> str:
         """Record a skill and return its id; the same scope, owner and name replaces the older one."""
-        ...
-
-    async def list(
-        self, *, uid: str | None = None, scope: str | None = None, state: str | None = None, kind: str = "experience", limit: int | None = None, before: str | None = None
-    ) -> list[Experience] | list[Skill]:
-        """Return experiences (or with `kind="skill"` skills), newest first."""
         ...
 
     async def get(self, item_id: str, *, uid: str | None = None) -> Experience | Skill | None:
@@ -239,6 +247,19 @@ class MemoryCurator(MemoryStore, Protocol):
 
     async def history(self, *, uid: str | None = None, item_id: str | None = None) -> list[dict[str, Any]]:
         """Return the memory's own log, oldest first: number, at, change, item_id, by."""
+        ...
+
+    async def list(
+        self,
+        *,
+        uid: str | None = None,
+        scope: str | None = None,
+        state: str | None = None,
+        kind: str = "experience",
+        limit: int | None = None,
+        before: str | None = None,
+    ) -> list[Experience] | list[Skill]:
+        """Return experiences (or with `kind="skill"` skills), newest first."""
         ...
 
 
