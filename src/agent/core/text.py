@@ -25,14 +25,13 @@ _RUNS = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|(?:(?![{_UNSPACED}])[^\W_])(?
 _ASCII_WORD = re.compile(r"[a-z]+")
 
 # What says nothing about the subject of a question. Apostrophes are gone by then: "don't" is "dont".
-_STOP_WORDS = frozenset(
-    """
-    a about am an and any are as at be been being but by can could did do does doing for from had has have having he her hers him his how i if in into is it its
-    me my of on or our ours please shall she should so some such than that the their them then there these they this those to too us was we were what when where
-    which while who whom whose why will with would you your yours im ive id ill youre youve youll hes shes theyre theyve weve thats whats heres lets
-    的 了 吗 呢 吧 啊 是 我 你 您 他 她 它 和 与 在 请 把 被
-    """.split()
-)
+_SAID_OFTEN = """
+a about am an and any are as at be been being but by can could did do does doing for from had has have having he her hers him his how i if in into is it its
+me my of on or our ours please shall she should so some such than that the their them then there these they this those to too us was we were what when where
+which while who whom whose why will with would you your yours im ive id ill youre youve youll hes shes theyre theyve weve thats whats heres lets
+的 了 吗 呢 吧 啊 是 我 你 您 他 她 它 和 与 在 请 把 被
+"""
+_STOP_WORDS = frozenset(_SAID_OFTEN.split())
 # In scripts without spaces only whole phrases can be left out: a single 的 may be half of 目的.
 _STOP_PHRASES = re.compile(
     "为什么|怎么样|有没有|什么|怎么|如何|可以|请问|我们|你们|他们|这个|那个|哪个|哪些|是否|能否|一下|一个|需要|ください|でしょうか|ですか|ますか|です|ます|それは|これは"
