@@ -10,13 +10,16 @@ Reply: TypeAlias = dict[str, Any]
 `completion_tokens`, `cost` (USD, None when unknown, never 0 for unknown). Optional: `provider_state` (opaque JSON that
 goes back verbatim in the assistant message under the same key; has a `provider` key; dropped for another provider),
 `finish_reason`, `usage` (`cache_read_tokens`, `cache_write_tokens`, `reasoning_tokens`), `reasoning` (text),
-`response_id`, `model` (the one that answered)."""
+`response_id`, `model` (the one that answered, as `provider:model`), `attempts` (how many tries it took)."""
 
 
 class Token(Value, frozen=True):
-    """A piece of a reply as it arrives. `index`: the tool call's position for `tool_arguments`, else 0."""
+    """A piece of a reply as it arrives. `index`: the tool call's position for `tool_arguments`, else 0.
 
-    kind: Literal["text", "reasoning", "tool_arguments"]
+    `restart` voids all tokens before it: the stream was cut, and the reply begins anew (its `text` is empty).
+    """
+
+    kind: Literal["text", "reasoning", "tool_arguments", "restart"]
     text: str
     index: int = 0
 
@@ -37,6 +40,8 @@ class LLMCall(Protocol):
 class StreamingModel(Protocol):
     """A model that can also tell its reply while it forms."""
 
-    def stream(self, messages: Sequence[dict[str, Any]], model: str, tools: list[dict[str, Any]] | None = None, **settings: Any) -> AsyncIterator[Token | Reply]:
+    def stream(
+        self, messages: Sequence[dict[str, Any]], model: str, tools: list[dict[str, Any]] | None = None, **settings: Any
+    ) -> AsyncIterator[Token | Reply]:
         """Yield tokens as they arrive, and last of all exactly one `Reply` (a dict)."""
         ...

@@ -1,0 +1,165 @@
+"""Trying again what may pass: back-off with jitter, bounded in tries, in each wait and in all."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+from agent.errors import BadInput, ModelUnavailable
+from agent.llm.contract import LLMCall, Reply, StreamingModel, Token
+from agent.models.value import Value
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Patience(Value, frozen=True, kw_only=True):
+    """How often and how long a failed call is tried again."""
+
+    retries: int = 4
+    """Tries after the first."""
+    first_wait_s: float = 0.5
+    """The longest wait before the first retry; it doubles with each further one."""
+    longest_wait_s: float = 60.0
+    """No single wait is longer. A provider that asks for a longer one is given up at once."""
+    total_s: float = 300.0
+    """No retry begins later than this after the first try began."""
+
+    def checked(self) -> "Patience":
+        """Return this, if its numbers make sense.
+
+        Raises:
+            BadInput: one of them is negative.
+        """
+        for field in self.__struct_fields__:
+            if getattr(self, field) < 0:
+                raise BadInput(f"{field} is {getattr(self, field)}: it must be 0 or more")
+        return self
+
+
+class GaveUp(ModelUnavailable):
+    """The last of several tries failed; `attempts` says how many there were."""
+
+    def __init__(self, message: str, *, status: int | None = None, retry_after_s: float | None = None, attempts: int = 1) -> None:
+        super().__init__(message, status=status, retry_after_s=retry_after_s)
+        self.attempts = attempts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message,), {"status": self.status, "retry_after_s": self.retry_after_s, "attempts": self.attempts}
+
+
+class Retrying:
+    """A model that is asked again after an error that says it may pass; any other error, and a cancellation, passes at once.
+
+    The reply's `attempts` says how many tries it took. A stream that breaks after tokens begins anew: a token of kind `restart` says
+    that what came before is void.
+    """
+
+    def __init__(
+        self,
+        model: LLMCall,
+        patience: Patience | None = None,
+        *,
+        sleep: Sleep = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._patience = (patience or Patience()).checked()
+        self._sleep, self._chance, self._clock = sleep, chance, clock
+
+    @property
+    def name(self) -> str:
+        """The name of the model that is asked."""
+        return str(getattr(self._model, "name", type(self._model).__name__))
+
+    def __repr__(self) -> str:
+        return f"Retrying({self._model!r})"
+
+    async def __call__(self, messages: Sequence[dict[str, Any]], model: str = "", tools: list[dict[str, Any]] | None = None, **settings: Any) -> Reply:
+        """Return the first reply that succeeds.
+
+        Raises:
+            GaveUp: a `ModelUnavailable`; the tries, or the time for them, are used up.
+            ModelError: any error that is not to be retried, from whichever try.
+        """
+        began_at, attempts = self._clock(), 0
+        while True:
+            attempts += 1
+            try:
+                reply = await self._model(messages=messages, model=model, tools=tools, **settings)
+            except ModelUnavailable as error:
+                await self._sleep(self._wait_s(error, attempts, began_at))
+            else:
+                return _counted(reply, attempts)
+
+    async def stream(
+        self, messages: Sequence[dict[str, Any]], model: str = "", tools: list[dict[str, Any]] | None = None, **settings: Any
+    ) -> AsyncIterator[Token | Reply]:
+        """Yield tokens, and last the reply; a `restart` token voids those before it. Raises as a call does."""
+        if not isinstance(self._model, StreamingModel):
+            yield await self(messages, model, tools, **settings)
+            return
+        began_at, attempts, is_begun = self._clock(), 0, False
+        while True:
+            attempts += 1
+            try:
+                async with _closing(self._model.stream(messages=messages, model=model, tools=tools, **settings)) as parts:
+                    async for part in parts:
+                        is_begun = True
+                        yield part if isinstance(part, Token) else _counted(part, attempts)
+            except ModelUnavailable as error:
+                wait_s = self._wait_s(error, attempts, began_at)
+                if is_begun:
+                    is_begun = False
+                    yield Token("restart", "")
+                await self._sleep(wait_s)
+            else:
+                return
+
+    async def aclose(self) -> None:
+        """Close the model that is asked."""
+        await aclose(self._model)
+
+    def _wait_s(self, error: ModelUnavailable, attempts: int, began_at: float) -> float:
+        """Return the seconds to wait before the next try, or raise that there is none.
+
+        Half of the back-off is certain, half is chance, so that many runs do not come back in step; what the provider asks for is a
+        floor, with a tenth on top by chance.
+        """
+        limits = self._patience
+        asked_s = error.retry_after_s or 0.0
+        backoff_s = min(limits.longest_wait_s, limits.first_wait_s * 2.0 ** min(attempts - 1, 60)) * (0.5 + 0.5 * self._chance())
+        wait_s = max(backoff_s, min(limits.longest_wait_s, asked_s * (1.0 + 0.1 * self._chance())))
+        if attempts > limits.retries:
+            why = ""
+        elif asked_s > limits.longest_wait_s:
+            why = f"; it asks to wait {asked_s:g} s, longer than longest_wait_s={limits.longest_wait_s:g}"
+        elif self._clock() - began_at + wait_s > limits.total_s:
+            why = f"; the next try would begin after total_s={limits.total_s:g}"
+        else:
+            return wait_s
+        tries = "1 try" if attempts == 1 else f"{attempts} tries"
+        ending = f" (gave up after {tries}{why})" if attempts > 1 or why else ""
+        raise GaveUp(error.message + ending, status=error.status, retry_after_s=error.retry_after_s, attempts=attempts) from error
+
+
+def _counted(reply: Reply, attempts: int) -> Reply:
+    return {**reply, "attempts": attempts - 1 + int(reply.get("attempts") or 1)}
+
+
+@contextlib.asynccontextmanager
+async def _closing(parts: AsyncIterator[Token | Reply]) -> AsyncIterator[AsyncIterator[Token | Reply]]:
+    """Close a stream that was left early, where it is one that can be closed."""
+    try:
+        yield parts
+    finally:
+        await aclose(parts)
+
+
+async def aclose(thing: object) -> None:
+    """Close `thing` if it has `aclose`."""
+    close = getattr(thing, "aclose", None)
+    if close is not None:
+        await close()
