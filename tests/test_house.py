@@ -173,3 +173,9 @@ def test_every_requirement_is_pinned_to_a_release_that_fits() -> None:
 
     assert loose == [], "run scripts/lock"
     assert not pinned.keys() & {"torch", "litellm"}
+
+
+def test_every_fragment_of_the_changelog_names_its_issue_and_kind() -> None:
+    names = [path.name for path in (ROOT / "changes").iterdir() if path.name != "README.md"]
+
+    assert [name for name in names if not re.fullmatch(r"\d+\.(added|changed|deprecated|removed|fixed|security)\.md", name)] == []
