@@ -104,12 +104,21 @@ def _repaired(tool: Tool, arguments: dict[str, Any], encoded: bytes, limits: Jso
 def _unquoted(tool: Tool, key: str, value: Any, limits: JsonLimits) -> Any:
     """The list or object that a text holds, where no text is wanted."""
     schema = tool.parameters.get("properties", {}).get(key)
-    if not isinstance(value, str) or not isinstance(schema, dict) or schema.get("type") not in ("object", "array"):
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")) or "string" in _types(schema):
         return value
     try:
         return parse_json(value, limits)
     except NotJson:
         return value
+
+
+def _types(schema: Any) -> set[str]:
+    """The JSON types that a schema names, as far as that is seen at once."""
+    if not isinstance(schema, dict):
+        return set()
+    own = schema.get("type")
+    types = {own} if isinstance(own, str) else set(own) if isinstance(own, list) else set()
+    return types.union(*(_types(option) for option in schema.get("anyOf", ())))
 
 
 def _kind(value: Any) -> str:

@@ -88,8 +88,13 @@ class _Copier:
         if kind is str:
             self._spend(len(value) + 2)
             return value
-        if kind is bool or value is None or kind is int:
+        if kind is bool or value is None:
             self._spend(1)
+            return value
+        if kind is int:
+            self._spend(1)
+            if value not in _INT64:
+                raise NotJson("an integer is beyond 64 bits: pass it as text")
             return value
         if kind is float:
             self._spend(1)
