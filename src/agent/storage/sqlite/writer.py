@@ -44,7 +44,7 @@ class Writer:
         self.pending = 0
         self.commits = 0
         self.pace_s = 0.0  # what a commit takes, smoothed
-        self.pulse: Change | None = None
+        self.pulse: Callable[[], Change | None] | None = None  # asked what to write at each beat
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._held: list[Work] = []
         self._lock = threading.Lock()
@@ -92,8 +92,8 @@ class Writer:
                 _settle(batch, outcomes)
             if is_last:
                 return
-            if self.pulse and time.monotonic() >= self._next_pulse:
-                self._beat(self.pulse)
+            if time.monotonic() >= self._next_pulse:
+                self._beat()
 
     def _next_batch(self) -> tuple[list[Work], bool]:
         """Return what waits, in order, and whether it was the last. Nothing after `PULSE_S`; an `is_alone` comes by itself."""
@@ -123,10 +123,13 @@ class Writer:
             _roll_back(self._db)
             return Outcome(None, as_ours(error, self.path))
 
-    def _beat(self, pulse: Change) -> None:
+    def _beat(self) -> None:
         """A beat that fails is late, not fatal: the next one may come in time."""
         self._next_pulse = time.monotonic() + PULSE_S
-        commit(self._db, self.path, [pulse])
+        pulse = self.pulse
+        change = pulse() if pulse else None
+        if change:
+            commit(self._db, self.path, [change])
 
 
 def commit(db: sqlite3.Connection, path: Path, changes: Sequence[Change]) -> list[Outcome]:

@@ -1,0 +1,331 @@
+"""Steps to rows and back: what is on the disk, byte for byte.
+
+A payload is msgpack (deflated where that pays) or, for what msgpack cannot hold, JSON; its first byte tells. The salt of
+its commitment follows. What repeats from run to run, and what is large, is a blob: stored once, by its hash.
+"""
+
+import base64
+import json
+import os
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import msgspec
+
+from agent.clock import as_utc, from_ms, to_ms
+from agent.errors import BadInput, StoreUnusable
+from agent.models.trace import Step, step_id_of
+from agent.storage import chain
+from agent.storage.plain import plain
+
+BLOB_ABOVE = 65_536
+"""A top-level value of a step's data whose encoding has more bytes is a blob."""
+REPEATED_ABOVE = 64
+"""What is known to repeat is a blob from this size on; below, a blob would take more than it saves."""
+DEFLATE_ABOVE = 2_048
+"""Payloads and blobs with more bytes are deflated, where that makes them smaller."""
+STEP_LIMIT = 256_000_000
+"""Bytes that one step's data may have, and one blob."""
+NAME_LIMIT = 500
+"""Characters of an id and of a step's type."""
+
+REPEATED: Mapping[str, frozenset[str]] = {"input": frozenset({"system", "schemas"}), "memory_read": frozenset({"block"})}
+
+_ERASED, _JSON, _ZLIB = 0x00, 0x7B, 0x78  # no msgpack map begins so
+_TEXT, _BYTES, _DATA = 1, 2, 3  # what a blob holds
+_TAG = "\0"  # in the JSON form: {"\0": [kind, …]} is what JSON has no word for
+_encode = msgspec.msgpack.Encoder().encode
+_salts: list[bytes] = []
+
+
+class Coded(NamedTuple):
+    """A step as it goes to the disk, without its link: that is made in the commit."""
+
+    sequence: int
+    epoch: int
+    kind: str
+    at: int  # milliseconds
+    parents: str
+    name: str | None  # an id that its caller chose
+    data: bytes
+    commitment: bytes
+    blobs: tuple[tuple[bytes, bytes], ...]  # hash, stored form
+
+    def link(self, before: bytes, trace_id: str) -> bytes:
+        """Return the step's hash, given that of the step before it."""
+        return chain.link(before, (trace_id, self.sequence, self.epoch, self.at, self.kind, self.parents, self.name), self.commitment)
+
+
+class BlobRef(NamedTuple):
+    """A blob's place in a payload."""
+
+    kind: int
+    digest: bytes
+
+
+Row = tuple[int, int, str, int, str, bytes, str | None]
+"""sequence, epoch, kind, at, parents, data, name: as they are read back."""
+
+
+def encode_step(step: Step, epoch: int | None = None) -> Coded:
+    """Return the step in its form on disk; nothing the caller does to `step.data` later changes it.
+
+    Raises:
+        BadInput: a part of it cannot be held; says which.
+    """
+    sequence, trace_id = step.sequence, step.trace_id
+    if type(sequence) is not int or not 0 <= sequence < 1 << 62:
+        raise BadInput(f"step {step.step_id!r} has the sequence {sequence!r}: it is to be a whole number from 0 on")
+    kind = checked_name(step.step_type, "step_type")
+    derived = step_id_of(trace_id, sequence)
+    name = None if step.step_id in ("", derived) else checked_name(step.step_id, "step_id")
+    if not isinstance(step.data, Mapping):
+        raise BadInput(f"step {step.step_id!r} has data of type {type(step.data).__name__}: it is to be a dict")
+    data, blobs = _encode_data(kind, plain(step.data, "data"))
+    salt = _salt()
+    commit = chain.commitment(salt, data)
+    at = to_ms(as_utc(step.created_at))
+    return Coded(
+        sequence, step.epoch if epoch is None else epoch, kind, at, parents_text(trace_id, step.parent_ids), name, _deflate(data) + salt, commit, blobs
+    )
+
+
+def checked_name(name: Any, what: str) -> str:
+    """Return an id or a kind that every store can hold.
+
+    Raises:
+        BadInput: it is no text, empty, too long, or no valid unicode.
+    """
+    if not isinstance(name, str) or not 0 < len(name) <= NAME_LIMIT:
+        raise BadInput(f"{what} is {name!r:.100}: it is to be text of 1 to {NAME_LIMIT} characters")
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise BadInput(f"{what} {name!r:.100} is no valid unicode text") from error
+    return name
+
+
+def parents_text(trace_id: str, parent_ids: Sequence[str]) -> str:
+    """Return sequences ("3,4") where all parents are steps of this trace by derived ids; else a JSON list of both."""
+    if isinstance(parent_ids, str):
+        raise BadInput(f"parent_ids is the text {parent_ids!r:.100}: it is to be a list of step ids")
+    if not parent_ids:
+        return ""
+    prefix = len(trace_id) + 1
+    mixed: list[int | str] = []
+    for parent in parent_ids:
+        tail = checked_name(parent, "a parent id")[prefix:]
+        is_derived = tail.isdecimal() and parent == step_id_of(trace_id, int(tail))
+        mixed.append(int(tail) if is_derived else parent)
+    if all(type(parent) is int for parent in mixed):
+        return ",".join(map(str, mixed))
+    return json.dumps(mixed, separators=(",", ":"))
+
+
+def parents_of(trace_id: str, text: str) -> tuple[str, ...]:
+    """Return the ids that `parents_text` wrote."""
+    if not text:
+        return ()
+    if text[0] == "[":
+        return tuple(step_id_of(trace_id, parent) if isinstance(parent, int) else parent for parent in json.loads(text))
+    return tuple(f"{trace_id}/{number}" for number in text.split(","))
+
+
+# ---- payloads
+
+
+def pack(data: Any) -> bytes:
+    """Return plain data as bytes; `unpack` gives it back."""
+    return _deflate(_bytes_of({"": data}))
+
+
+def unpack(stored: bytes) -> Any:
+    """Return what `pack` was given."""
+    return _data_of(_inflate(stored), None)[""]
+
+
+def erase(stored: bytes) -> bytes:
+    """Return what stays of a stored payload when it is forgotten: the commitment, so that the chain holds."""
+    return bytes((_ERASED,)) + commitment_of(stored)
+
+
+def commitment_of(stored: bytes) -> bytes:
+    """Return the commitment of a stored payload."""
+    if stored[0] == _ERASED:
+        return stored[1:]
+    return chain.commitment(stored[-chain.SALT_SIZE :], _inflate(stored[: -chain.SALT_SIZE]))
+
+
+def _encode_data(kind: str, data: Mapping[str, Any]) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
+    encoded = _bytes_of(data)
+    repeated = REPEATED.get(kind)
+    if len(encoded) <= BLOB_ABOVE and not (repeated and repeated & data.keys()):
+        return encoded, ()
+    changed, blobs = dict(data), []
+    for key, value in data.items():
+        if not isinstance(value, str | bytes | list | dict):
+            continue
+        raw = _blob_of(value)
+        if len(raw[1]) > (REPEATED_ABOVE if repeated and key in repeated else BLOB_ABOVE):
+            digest = sha256(raw[1]).digest()[: chain.SIZE]
+            changed[key] = BlobRef(raw[0], digest)
+            blobs.append((digest, b"\0" + raw[1] if (small := _deflate(raw[1])) is raw[1] else small))
+    return (_bytes_of(changed), tuple(blobs)) if blobs else (encoded, ())
+
+
+def _blob_of(value: str | bytes | list[Any] | dict[str, Any]) -> tuple[int, bytes]:
+    if isinstance(value, str):
+        return _TEXT, value.encode("utf-8", "surrogatepass")
+    return (_BYTES, value) if isinstance(value, bytes) else (_DATA, _bytes_of({"": value}))
+
+
+def blob_bytes(stored: bytes) -> bytes:
+    """Return a blob's own bytes: text in UTF-8, bytes as they are, other data as a payload."""
+    return stored[1:] if stored[0] == 0 else zlib.decompress(stored)
+
+
+def _bytes_of(data: Mapping[str, Any]) -> bytes:
+    try:
+        encoded = _encode({key: msgspec.msgpack.Ext(*value) if type(value) is BlobRef else value for key, value in data.items()})
+    except (OverflowError, UnicodeEncodeError):  # a large int, a lone surrogate
+        try:
+            encoded = json.dumps(_tagged(data), separators=(",", ":")).encode()
+        except ValueError as error:
+            raise BadInput(f"the data cannot be held: {error}") from error
+    if len(encoded) > STEP_LIMIT:
+        raise BadInput(f"the data has {len(encoded)} bytes; at most {STEP_LIMIT} can be held: keep it in a file, and name that")
+    return encoded
+
+
+def _deflate(data: bytes) -> bytes:
+    if len(data) > DEFLATE_ABOVE:
+        small = zlib.compress(data, 1)
+        if len(small) < len(data):
+            return small
+    return data
+
+
+def _inflate(body: bytes) -> bytes:
+    return zlib.decompress(body) if body[0] == _ZLIB else body
+
+
+def _tagged(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {_TAG: ["bytes", base64.b64encode(value).decode()]}
+    if type(value) is BlobRef:
+        return {_TAG: ["blob", value.kind, value.digest.hex()]}
+    if isinstance(value, list):
+        return [_tagged(item) for item in value]
+    if isinstance(value, dict):
+        inner = {key: _tagged(item) for key, item in value.items()}
+        return {_TAG: ["dict", inner]} if _TAG in inner else inner
+    return value
+
+
+def _untagged(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_untagged(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if _TAG not in value:
+        return {key: _untagged(item) for key, item in value.items()}
+    match value[_TAG]:
+        case ["bytes", str() as text]:
+            return base64.b64decode(text)
+        case ["blob", int() as kind, str() as digest]:
+            return BlobRef(kind, bytes.fromhex(digest))
+        case ["dict", dict() as inner]:
+            return {key: _untagged(item) for key, item in inner.items()}
+        case unknown:
+            raise ValueError(f"an unknown tag: {unknown!r:.100}")
+
+
+def _data_of(body: bytes, decode: Callable[[bytes], Any] | None) -> dict[str, Any]:
+    if body[0] == _JSON:
+        data: dict[str, Any] = _untagged(json.loads(body))
+    else:
+        data = (decode or msgspec.msgpack.decode)(body)
+    return data
+
+
+def _salt() -> bytes:
+    try:
+        return _salts.pop()  # atomic: threads may share the pool
+    except IndexError:
+        drawn = os.urandom(chain.SALT_SIZE * 256)  # one call for many: each costs a switch to the kernel
+        _salts.extend(drawn[n : n + chain.SALT_SIZE] for n in range(chain.SALT_SIZE, len(drawn), chain.SALT_SIZE))
+        return drawn[: chain.SALT_SIZE]
+
+
+# ---- back
+
+
+class Page:
+    """Reads rows of one trace; blobs are asked for once, for all of them."""
+
+    def __init__(self, trace_id: str) -> None:
+        self.trace_id = trace_id
+        self.steps: list[Step] = []
+        self._refs: set[bytes] = set()
+        self._decode = msgspec.msgpack.Decoder(ext_hook=self._ref).decode
+
+    def _ref(self, code: int, digest: memoryview) -> BlobRef:
+        ref = BlobRef(code, bytes(digest))
+        self._refs.add(ref.digest)
+        return ref
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take rows in.
+
+        Raises:
+            StoreUnusable: a row cannot be read; says which.
+        """
+        trace_id, add = self.trace_id, self.steps.append
+        for sequence, epoch, kind, at, parents, data, name in rows:
+            try:
+                add(Step(name or f"{trace_id}/{sequence}", trace_id, kind, sequence, parents_of(trace_id, parents), self._payload(data), from_ms(at), epoch))
+            except (ValueError, TypeError, LookupError, zlib.error, msgspec.DecodeError) as error:
+                raise StoreUnusable(
+                    f"step {trace_id}/{sequence} is damaged ({error}): check the trace with `seasoned runs verify`, or restore a backup"
+                ) from error
+
+    def _payload(self, stored: bytes) -> dict[str, Any]:
+        if stored[0] == _ERASED:
+            return {"erased": True}
+        body = stored[: -chain.SALT_SIZE]
+        if body[0] >= 0x80:  # noqa: PLR2004  # a msgpack map: by far the most
+            data: dict[str, Any] = self._decode(body)
+            return data
+        data = _data_of(_inflate(body), self._decode)
+        self._refs.update(value.digest for value in data.values() if type(value) is BlobRef)
+        return data
+
+    @property
+    def wanted(self) -> list[bytes]:
+        """Hashes of the blobs that the steps need."""
+        return sorted(self._refs)
+
+    def fill(self, blobs: Mapping[bytes, bytes]) -> None:
+        """Put blobs (hash to stored form) in their places.
+
+        Raises:
+            StoreUnusable: one is missing.
+        """
+        if not self._refs:
+            return
+        for step in self.steps:
+            for key, value in step.data.items():
+                if type(value) is BlobRef:
+                    step.data[key] = self._value(step, value, blobs)
+
+    def _value(self, step: Step, ref: BlobRef, blobs: Mapping[bytes, bytes]) -> Any:
+        stored = blobs.get(ref.digest)
+        if stored is None:
+            raise StoreUnusable(f"blob {ref.digest.hex()} of step {step.step_id} is missing: restore a backup")
+        raw = blob_bytes(stored)
+        if ref.kind == _TEXT:
+            return raw.decode("utf-8", "surrogatepass")
+        return raw if ref.kind == _BYTES else _data_of(raw, None)[""]

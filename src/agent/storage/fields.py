@@ -1,0 +1,115 @@
+"""The fields of a trace that a caller hands in, checked and in the form in which they are kept."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, get_args
+
+from agent.clock import as_utc, from_ms, to_ms
+from agent.errors import BadInput
+from agent.models.trace import Status, Trace
+from agent.models.value import replace
+from agent.storage.codec import checked_name
+from agent.storage.plain import plain
+
+STATUSES: frozenset[str] = frozenset(get_args(Status))
+
+
+def checked_trace(trace: Trace) -> Trace:
+    """Return the trace as a store gives it back: moments in UTC and whole milliseconds, the context copied.
+
+    Raises:
+        BadInput: a field has a value that cannot be kept; says which.
+    """
+    fields = {name: check(getattr(trace, name), name) for name, check in (_FIXED | _CHANGEABLE).items()}
+    return replace(trace, **fields)
+
+
+def checked_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return changes of a trace in the form in which they are kept; `owner` may be there, as None.
+
+    Raises:
+        BadInput: a trace has no such field, it may not be changed, or the value cannot be kept.
+    """
+    out = {}
+    for name, value in changes.items():
+        check = _CHANGEABLE.get(name) or (_no_owner if name == "owner" else None)
+        if check is None:
+            what = "is fixed once the trace is recorded" if name in _FIXED else "is no field of a trace"
+            raise BadInput(f"{name!r} {what}; these may change: {', '.join(sorted(_CHANGEABLE))}")
+        out[name] = check(value, name)
+    return out
+
+
+def _no_owner(value: Any, _name: str) -> None:
+    if value is not None:
+        raise BadInput("owner may only be set to None, which gives the trace up; `claim` makes one the owner")
+
+
+def _status(value: Any, _name: str) -> str:
+    if value not in STATUSES:
+        raise BadInput(f"status {value!r:.100} is none of {', '.join(sorted(STATUSES))}")
+    return str(value)
+
+
+def _moment(value: Any, name: str) -> datetime:
+    if not isinstance(value, datetime):
+        raise BadInput(f"{name} is {value!r:.100}: it is to be a datetime")
+    return from_ms(to_ms(as_utc(value)))
+
+
+def _count(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise BadInput(f"{name} is {value!r:.100}: it is to be a whole number from 0 on")
+    return value
+
+
+def _cost(value: Any, name: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{name} is {value!r:.100}: it is to be a number of USD, or None") from error
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise BadInput(f"{name} is a {type(value).__name__}: it is to be text, or None")
+    return value
+
+
+def _context(value: Any, name: str) -> dict[str, Any]:
+    out = plain(value, name)
+    if not isinstance(out, dict):
+        raise BadInput(f"{name} is a {type(value).__name__}: it is to be a dict")
+    copied: dict[str, Any] = _copied(out)
+    return copied
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+def _or_none(check: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    return lambda value, name: None if value is None else check(value, name)
+
+
+_FIXED: dict[str, Callable[[Any, str], Any]] = {
+    "trace_id": checked_name,
+    "mode": checked_name,
+    "uid": _or_none(checked_name),
+    "created_at": _moment,
+    "conversation_id": _or_none(checked_name),
+    "parent_trace_id": _or_none(checked_name),
+    "format": _count,
+}
+_CHANGEABLE: dict[str, Callable[[Any, str], Any]] = {
+    "task": _or_none(_text),
+    "agent_type": _or_none(_text),
+    "context": _context,
+    "status": _status,
+    "completed_at": _or_none(_moment),
+    "total_tokens": _count,
+    "total_cost": _or_none(_cost),
+    "cost_is_partial": lambda value, _: bool(value),
+}

@@ -1,0 +1,77 @@
+"""Whether the process that drives a run is still there: by its id on this machine, by its heartbeat everywhere."""
+
+import os
+import secrets
+import socket
+import sys
+from functools import cache
+from pathlib import Path
+
+BEAT_TTL_S = 30.0
+"""A heartbeat older than this is over."""
+
+_open: set[str] = set()  # owners of the stores that this process has open
+
+
+def new_owner() -> str:
+    """Return the owner string of a store that this process opens, and count it as open until `release`."""
+    host, boot = _here()
+    pid = os.getpid()
+    owner = "|".join((host, boot, str(pid), _started(pid), secrets.token_hex(4)))
+    _open.add(owner)
+    return owner
+
+
+def release(owner: str) -> None:
+    """Count the owner's store as closed."""
+    _open.discard(owner)
+
+
+def is_alive(owner: str | None, beat_ms: int | None, now_ms: int) -> bool:
+    """Return whether that owner can still be driving: its beat is not over and, on this machine, its process is there."""
+    if owner is None or beat_ms is None or now_ms - beat_ms > BEAT_TTL_S * 1000:
+        return False
+    host, boot, pid, started, _ = (*owner.split("|"), "", "", "", "", "")[:5]
+    if (host, boot) != _here() or not pid.isdecimal():
+        return True  # another machine: its beat is all that is known
+    return owner in _open if int(pid) == os.getpid() else _is_running(int(pid), started)
+
+
+@cache
+def _here() -> tuple[str, str]:
+    """Return this machine and its present boot; containers on one machine differ in their space of process ids."""
+    host = socket.gethostname().replace("|", "-")
+    return host, "-".join(part for part in (_read("/proc/sys/kernel/random/boot_id"), _link("/proc/self/ns/pid")) if part).replace("|", "-")
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except OSError:  # no Linux: less is known, the heartbeat stays
+        return ""
+
+
+def _link(path: str) -> str:
+    try:
+        return str(Path(path).readlink())
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """Return when a process began, in ticks since the boot; "" where that cannot be known."""
+    line = _read(f"/proc/{pid}/stat")
+    after_name = line.rpartition(")")[2].split()  # the name may hold anything
+    return after_name[19] if len(after_name) > 19 else ""  # noqa: PLR2004  # field 22 of proc(5)
+
+
+def _is_running(pid: int, started: str) -> bool:
+    if sys.platform == "win32":
+        return True  # there os.kill would end it
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        pass
+    return not started or _started(pid) in ("", started)

@@ -1,0 +1,172 @@
+"""What is written for a trace, each inside a transaction that the database has begun."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from agent.clock import to_ms
+from agent.errors import BadInput, Fenced, SequenceTaken, TraceExists, TraceNotFound
+from agent.models.trace import Trace
+from agent.storage.codec import Coded, pack
+
+# No cache of a trace's end is kept: it would have to be made safe against other processes, and this is one read by index.
+_TIP = """select t.no, t.epoch, t.tail, s.seq, s.hash from trace t
+    left join step s on s.trace=t.no and s.seq=(select max(seq) from step where trace=t.no) where t.id=?"""
+_INSERT = "insert into step(trace, seq, epoch, kind, at, parents, data, hash) values(?, ?, ?, ?, ?, ?, ?, ?)"
+_STALE_MS = 86_400_000  # a beat older than a day tells nothing any more
+
+_COLUMNS = {
+    "task": "task",
+    "agent_type": "agent_type",
+    "context": "context",
+    "status": "status",
+    "completed_at": "completed",
+    "total_tokens": "tokens",
+    "total_cost": "cost",
+    "cost_is_partial": "is_partial",
+    "owner": "owner",
+    "trace_id": "id",
+    "mode": "mode",
+    "uid": "uid",
+    "created_at": "created",
+    "conversation_id": "conversation",
+    "parent_trace_id": "parent",
+    "format": "format",
+}
+
+
+def columns_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return checked fields of a trace as columns and values."""
+    return {_COLUMNS[name]: _stored(name, value) for name, value in fields.items()}
+
+
+def _stored(name: str, value: Any) -> Any:
+    if name == "context":
+        return pack(value)
+    if isinstance(value, datetime):
+        return to_ms(value)
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # a lone surrogate: no text for SQLite, but nothing to lose
+            return value.encode("utf-8", "surrogatepass")
+    return value
+
+
+def insert_trace(db: sqlite3.Connection, trace: Trace, columns: Mapping[str, Any], *, owner: str | None) -> None:
+    """Record a trace. With an owner its epoch is 1.
+
+    Raises:
+        TraceExists: the id is taken.
+    """
+    if db.execute("select 1 from trace where id=?", (trace.trace_id,)).fetchone():
+        raise TraceExists(trace.trace_id)
+    row = {**columns, "owner": owner, "epoch": 1 if owner else 0}
+    db.execute(f"insert into trace({', '.join(row)}) values({', '.join('?' * len(row))})", tuple(row.values()))  # our own column names
+
+
+def append_steps(db: sqlite3.Connection, trace_id: str, steps: Sequence[Coded], columns: Mapping[str, Any], *, epoch: int | None) -> None:
+    """Append steps after the trace's last one, and set columns of the trace.
+
+    Raises:
+        TraceNotFound, Fenced, SequenceTaken: nothing of it may stand.
+    """
+    found = db.execute(_TIP, (trace_id,)).fetchone()
+    if found is None:
+        raise TraceNotFound(trace_id)
+    no, current, tail, last, link = found
+    if epoch is not None and epoch != current:
+        raise Fenced(trace_id, epoch)
+    if tail is not None:
+        link = _link_at(db, tail)
+    link, following = link or b"", 0 if last is None else last + 1
+    for step in steps:
+        if step.sequence != following:
+            raise SequenceTaken(trace_id, step.sequence)
+        link = step.link(link, trace_id)
+        _insert(db, no, step, link)
+        following += 1
+    if steps and tail is not None:
+        columns = {**columns, "tail": None}
+    set_columns(db, no, columns, link)
+
+
+def add_step(db: sqlite3.Connection, trace_id: str, step: Coded) -> None:
+    """Append one step at any free sequence.
+
+    Raises:
+        TraceNotFound, SequenceTaken: nothing of it may stand.
+    """
+    found = db.execute(_TIP, (trace_id,)).fetchone()
+    if found is None:
+        raise TraceNotFound(trace_id)
+    no, _, tail, last, link = found
+    if tail is not None:
+        link = _link_at(db, tail)
+    is_last = last is None or step.sequence > last
+    if not is_last and db.execute("select 1 from step where trace=? and seq=?", (no, step.sequence)).fetchone():
+        raise SequenceTaken(trace_id, step.sequence)
+    step_no = _insert(db, no, step, step.link(link or b"", trace_id))
+    if not is_last or tail is not None:
+        db.execute("update trace set tail=? where no=?", (None if is_last else step_no, no))
+
+
+def update_trace(db: sqlite3.Connection, trace_id: str, columns: Mapping[str, Any]) -> None:
+    """Set columns of the trace.
+
+    Raises:
+        TraceNotFound: no trace has this id.
+    """
+    append_steps(db, trace_id, (), columns, epoch=None)
+
+
+def set_columns(db: sqlite3.Connection, no: int, columns: Mapping[str, Any], link: bytes) -> None:
+    """Set columns of a trace; a status is sealed with the hash of the last step."""
+    if "status" in columns:
+        columns = {**columns, "seal": link or None}
+    if columns:
+        db.execute(f"update trace set {', '.join(f'{name}=?' for name in columns)} where no=?", (*columns.values(), no))  # noqa: S608  # our own column names
+
+
+def claim(db: sqlite3.Connection, trace_id: str, expected_epoch: int, owner: str) -> int:
+    """Make `owner` the driver and return the new epoch.
+
+    Raises:
+        TraceNotFound, Fenced: nothing was changed.
+    """
+    sql = "update trace set epoch=epoch+1, owner=?, status='running', completed=null where id=? and epoch=?"
+    if db.execute(sql, (owner, trace_id, expected_epoch)).rowcount:
+        return expected_epoch + 1
+    if db.execute("select 1 from trace where id=?", (trace_id,)).fetchone() is None:
+        raise TraceNotFound(trace_id)
+    raise Fenced(trace_id, expected_epoch)
+
+
+def beat(db: sqlite3.Connection, owner: str, now_ms: int) -> None:
+    """Say that the owner is there."""
+    if not db.execute("update process set beat=? where owner=?", (now_ms, owner)).rowcount:
+        db.execute("insert into process(owner, beat) values(?, ?)", (owner, now_ms))
+        db.execute("delete from process where beat<?", (now_ms - _STALE_MS,))
+
+
+def _link_at(db: sqlite3.Connection, step_no: int) -> bytes:
+    ((link,),) = db.execute("select hash from step where id=?", (step_no,)).fetchall()
+    return bytes(link)
+
+
+def _insert(db: sqlite3.Connection, no: int, step: Coded, link: bytes) -> int:
+    row = (no, step.sequence, step.epoch, step.kind, step.at, step.parents, step.data, link)
+    step_no = db.execute(_INSERT, row).lastrowid or 0
+    if step.name is not None:
+        _name(db, no, step_no, step.name)
+    for digest, data in step.blobs:
+        db.execute("insert or ignore into blob(hash, data) values(?, ?)", (digest, data))
+        db.execute("insert or ignore into blob_use(blob, trace) select id, ? from blob where hash=?", (no, digest))
+    return step_no
+
+
+def _name(db: sqlite3.Connection, no: int, step_no: int, name: str) -> None:
+    if db.execute("select 1 from step_name where trace=? and name=?", (no, name)).fetchone():
+        raise BadInput(f"the trace has a step {name!r} already: choose another step_id, or leave it to the store")
+    db.execute("insert into step_name(step, trace, name) values(?, ?, ?)", (step_no, no, name))

@@ -1,0 +1,155 @@
+"""What is read for traces, each with one connection, fetched whole."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent.clock import from_ms
+from agent.errors import BlobNotFound, TraceNotFound
+from agent.models.trace import Trace
+from agent.storage.codec import Row, blob_bytes, unpack
+
+_STEP = """select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, n.name from step s
+    left join step_name n on n.step=s.id where s.trace=(select no from trace where id=?)"""
+_TRACE = (
+    "t.id, t.mode, t.task, t.agent_type, t.uid, t.context, t.status, t.created, t.completed, t.tokens, t.cost, t.is_partial, t.conversation, t.parent, t.format"
+)
+_OPEN = ("running", "waiting", "paused")
+_AT_ONCE = 500  # values of one `in (…)`
+
+CHANGES_LIMIT = 10_000
+"""So many changes are told at once; the cursor goes on from there."""
+
+
+class SqliteRows:
+    """The rows of steps and blobs, read with one connection."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+
+    def span(self, trace_id: str, after: int, limit: int | None) -> Sequence[Row]:
+        """Return rows with a sequence above `after`, by sequence."""
+        return self.db.execute(f"{_STEP} and s.seq>? order by s.seq limit ?", (trace_id, after, -1 if limit is None else max(limit, 0))).fetchall()
+
+    def at(self, trace_id: str, sequences: Sequence[int]) -> Sequence[Row]:
+        """Return the rows of these sequences that there are, by sequence."""
+        rows: list[Row] = []
+        for part in _parts(sorted(sequences)):
+            rows += self.db.execute(f"{_STEP} and s.seq in ({_marks(part)}) order by s.seq", (trace_id, *part)).fetchall()
+        return rows
+
+    def named(self, trace_id: str, name: str) -> Sequence[Row]:
+        """Return the row whose caller chose this id."""
+        found = self.db.execute("select step from step_name where trace=(select no from trace where id=?) and name=?", (trace_id, name)).fetchone()
+        return self.db.execute(f"{_STEP} and s.id=?", (trace_id, found[0])).fetchall() if found else ()
+
+    def blobs(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Return the stored form of blobs by their hash."""
+        found: dict[bytes, bytes] = {}
+        for part in _parts(digests):
+            found.update(self.db.execute(f"select hash, data from blob where hash in ({_marks(part)})", part).fetchall())  # noqa: S608  # marks only
+        return found
+
+
+def _parts(values: Sequence[Any]) -> list[Sequence[Any]]:
+    return [values[n : n + _AT_ONCE] for n in range(0, len(values), _AT_ONCE)]
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def is_visible(db: sqlite3.Connection, trace_id: str, uid: str | None) -> bool:
+    """Return whether there is such a trace, and it is that uid's (None: anybody's)."""
+    return db.execute("select 1 from trace where id=?1 and (?2 is null or uid=?2)", (trace_id, uid)).fetchone() is not None
+
+
+def read_trace(db: sqlite3.Connection, trace_id: str, uid: str | None) -> Trace | None:
+    """Return the trace, or None."""
+    row = db.execute(f"select {_TRACE} from trace t where t.id=?1 and (?2 is null or t.uid=?2)", (trace_id, uid)).fetchone()  # noqa: S608  # our own column names
+    return _trace(row) if row else None
+
+
+def read_head(db: sqlite3.Connection, trace_id: str) -> tuple[Trace, int, int, str | None, int | None]:
+    """Return the trace, its next sequence, epoch, owner, and when the owner last said that it is there.
+
+    Raises:
+        TraceNotFound: no trace has this id.
+    """
+    rest = "(select max(seq) from step where trace=t.no), t.epoch, t.owner, p.beat from trace t left join process p on p.owner=t.owner"
+    sql = f"select {_TRACE}, {rest} where t.id=?"  # our own column names
+    row = db.execute(sql, (trace_id,)).fetchone()
+    if row is None:
+        raise TraceNotFound(trace_id)
+    last, epoch, owner, beat = row[-4:]
+    return _trace(row[:-4]), 0 if last is None else last + 1, epoch, owner, beat
+
+
+def list_traces(db: sqlite3.Connection, equal: Mapping[str, str | None], *, limit: int | None, before: str | None) -> list[Trace]:
+    """Return traces whose columns have these values (None: any), newest first.
+
+    Raises:
+        TraceNotFound: there is no trace `before`.
+    """
+    wanted = {name: value for name, value in equal.items() if value is not None}
+    where, values = [f"t.{name}=?" for name in wanted], list[Any](wanted.values())
+    if wanted.get("status") in _OPEN:
+        where.append(f"t.status in {_OPEN!r}")  # so that the partial index serves
+    if before is not None:
+        found = db.execute("select no from trace where id=?", (before,)).fetchone()
+        if found is None:
+            raise TraceNotFound(before, "the page before it cannot be told; begin again without `before`")
+        where.append("t.no<?")
+        values.append(found[0])
+    sql = f"select {_TRACE} from trace t {'where ' + ' and '.join(where) if where else ''} order by t.no desc limit ?"  # noqa: S608  # our own column names
+    return [_trace(row) for row in db.execute(sql, (*values, -1 if limit is None else max(limit, 0))).fetchall()]
+
+
+def changes_since(db: sqlite3.Connection, cursor: int | None) -> tuple[list[tuple[str, int]], int]:
+    """Return (trace id, sequence) of the steps after the cursor, in the order of commit, and the new cursor."""
+    if cursor is None:
+        return [], db.execute("select coalesce(max(id), 0) from step").fetchone()[0]
+    rows = db.execute(
+        "select s.id, t.id, s.seq from step s join trace t on t.no=s.trace where s.id>? order by s.id limit ?", (cursor, CHANGES_LIMIT)
+    ).fetchall()
+    return [(trace_id, sequence) for _, trace_id, sequence in rows], rows[-1][0] if rows else cursor
+
+
+def read_blob(db: sqlite3.Connection, digest: str) -> bytes:
+    """Return a blob's bytes.
+
+    Raises:
+        BlobNotFound: no blob has this hash.
+    """
+    try:
+        row = db.execute("select data from blob where hash=?", (bytes.fromhex(digest),)).fetchone()
+    except ValueError:
+        row = None
+    if row is None:
+        raise BlobNotFound(digest)
+    return blob_bytes(row[0])
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
+
+
+def _trace(row: Sequence[Any]) -> Trace:
+    trace_id, mode, task, agent_type, uid, context, status, created, completed, tokens, cost, is_partial, conversation, parent, written = row
+    return Trace(
+        trace_id=trace_id,
+        mode=mode,
+        task=_text(task),
+        agent_type=_text(agent_type),
+        uid=uid,
+        context=unpack(context),
+        status=status,
+        created_at=from_ms(created),
+        completed_at=None if completed is None else from_ms(completed),
+        total_tokens=tokens,
+        total_cost=cost,
+        cost_is_partial=bool(is_partial),
+        conversation_id=conversation,
+        parent_trace_id=parent,
+        format=written,
+    )

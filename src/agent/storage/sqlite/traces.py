@@ -1,0 +1,239 @@
+"""The record of runs on SQLite."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from agent.errors import BadInput, Fenced, TraceNotFound
+from agent.models.trace import Step, Trace, sequence_of, step_id_of
+from agent.storage import liveness, restore
+from agent.storage.codec import Coded, encode_step
+from agent.storage.fields import checked_changes, checked_trace
+from agent.storage.protocols import TraceHead
+from agent.storage.sqlite import append, rows, upkeep
+from agent.storage.sqlite.backup import copy
+from agent.storage.sqlite.database import Database
+from agent.storage.sqlite.writer import PULSE_S, Change
+
+SMALL_PAGE = 64
+"""A page of at most so many steps may be read on the event loop."""
+
+
+class SqliteTraceStore:
+    """Traces in a `Database`, which other stores may share. `close` gives up what is driven; it leaves the database open."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.owner = liveness.new_owner()
+        self._driven: set[str] = set()  # traces that this store owns: while there are any, the writer beats
+        self._next_beat = 0.0
+        database.writer.pulse = self._pulse
+
+    async def close(self) -> None:
+        """Stop counting as alive: what is still running here may be taken over at once."""
+        liveness.release(self.owner)
+        self._driven.clear()
+        self.database.drivers = 0
+        self.database.writer.pulse = None
+        if self._next_beat:
+            self._next_beat = 0.0
+            await self.database.write(lambda db: db.execute("delete from process where owner=?", (self.owner,)).rowcount)
+
+    # ---- writing
+
+    async def create_trace(self, trace: Trace) -> str:
+        """See `TraceStore`."""
+        trace = checked_trace(trace)
+        columns = append.columns_of(_fields(trace))
+        await self.database.write(lambda db: append.insert_trace(db, trace, columns, owner=None))
+        return trace.trace_id
+
+    async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
+        """See `TraceLog`."""
+        trace = checked_trace(trace)
+        columns, coded = append.columns_of(_fields(trace)), _coded(trace.trace_id, steps, 1)
+
+        def record(db: sqlite3.Connection) -> None:
+            append.insert_trace(db, trace, columns, owner=self.owner)
+            append.append_steps(db, trace.trace_id, coded, {}, epoch=1)
+            self._beat_if_due(db)
+
+        await self.database.write(record)
+        self._drives(trace.trace_id, is_driving=trace.status == "running")
+        self._has_beaten()
+
+    async def add_step(self, step: Step) -> str:
+        """See `TraceStore`."""
+        coded = encode_step(step)
+        await self.database.write(lambda db: append.add_step(db, step.trace_id, coded))
+        return coded.name or step_id_of(step.trace_id, step.sequence)
+
+    async def add_steps(self, trace_id: str, steps: Sequence[Step], *, epoch: int | None = None, changes: Mapping[str, Any] | None = None) -> None:
+        """See `TraceLog`."""
+        if not steps and not changes:
+            raise BadInput(f"nothing to append to trace {trace_id!r}: give steps, changes, or both")
+        coded = _coded(trace_id, steps, epoch)
+        columns = append.columns_of(checked_changes(changes)) if changes else {}
+        try:
+            await self.database.write(lambda db: append.append_steps(db, trace_id, coded, columns, epoch=epoch))
+        except Fenced:
+            self._drives(trace_id, is_driving=False)
+            raise
+        if columns:
+            self._changed(trace_id, columns)
+
+    async def update_trace(self, trace_id: str, **changes: Any) -> None:
+        """See `TraceStore`."""
+        columns = append.columns_of(checked_changes(changes))
+        await self.database.write(lambda db: append.update_trace(db, trace_id, columns))
+        self._changed(trace_id, columns)
+
+    async def claim(self, trace_id: str, *, expected_epoch: int) -> int:
+        """See `TraceLog`."""
+
+        def take(db: sqlite3.Connection) -> int:
+            epoch = append.claim(db, trace_id, expected_epoch, self.owner)
+            self._beat_if_due(db)
+            return epoch
+
+        epoch = await self.database.write(take)
+        self._drives(trace_id, is_driving=True)
+        self._has_beaten()
+        return epoch
+
+    # ---- reading
+
+    async def get_trace(self, trace_id: str, *, uid: str | None = None) -> Trace | None:
+        """See `TraceLog`."""
+        return await self.database.read(lambda db: rows.read_trace(db, trace_id, uid), is_small=True)
+
+    async def head(self, trace_id: str) -> TraceHead:
+        """See `TraceLog`."""
+        trace, following, epoch, owner, beat = await self.database.read(lambda db: rows.read_head(db, trace_id), is_small=True)
+        return TraceHead(trace=trace, next_sequence=following, epoch=epoch, owner=owner, owner_is_alive=liveness.is_alive(owner, beat, _now_ms()))
+
+    async def read_steps(self, trace_id: str, *, after: int = -1, limit: int | None = None) -> list[Step]:
+        """See `TraceLog`."""
+        return await self.database.read(lambda db: restore.read_steps(rows.SqliteRows(db), trace_id, after, limit), is_small=_is_small(limit))
+
+    async def get_steps(self, trace_id: str, *, after: int = -1, limit: int | None = None, uid: str | None = None) -> list[Step]:
+        """See `TraceLog`."""
+
+        def read(db: sqlite3.Connection) -> list[Step]:
+            return restore.get_steps(rows.SqliteRows(db), trace_id, after, limit) if rows.is_visible(db, trace_id, uid) else []
+
+        return await self.database.read(read, is_small=_is_small(limit))
+
+    async def get_step(self, trace_id: str, step_id: str, *, uid: str | None = None) -> Step:
+        """See `TraceLog`."""
+
+        def read(db: sqlite3.Connection) -> Step:
+            if not rows.is_visible(db, trace_id, uid):
+                raise TraceNotFound(trace_id)
+            return restore.get_step(rows.SqliteRows(db), trace_id, step_id, sequence_of(trace_id, step_id))
+
+        return await self.database.read(read, is_small=True)
+
+    async def get_trace_steps(self, trace_id: str, *, uid: str | None = None) -> list[Step]:
+        """See `TraceLog`."""
+
+        def read(db: sqlite3.Connection) -> list[Step]:
+            return restore.get_trace_steps(rows.SqliteRows(db), trace_id) if rows.is_visible(db, trace_id, uid) else []
+
+        return await self.database.read(read)
+
+    async def list_traces(
+        self,
+        *,
+        uid: str | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+        before: str | None = None,
+        agent_type: str | None = None,
+        conversation_id: str | None = None,
+    ) -> list[Trace]:
+        """See `TraceLog`."""
+        equal = {"uid": uid, "status": status, "agent_type": agent_type, "conversation": conversation_id}
+        return await self.database.read(lambda db: rows.list_traces(db, equal, limit=limit, before=before))
+
+    async def changes_since(self, cursor: int | None) -> tuple[list[tuple[str, int]], int]:
+        """See `TraceLog`. At most `rows.CHANGES_LIMIT` at once."""
+        return await self.database.read(lambda db: rows.changes_since(db, cursor), is_small=True)
+
+    async def get_blob(self, digest: str) -> bytes:
+        """See `TraceLog`."""
+        return await self.database.read(lambda db: rows.read_blob(db, digest))
+
+    # ---- upkeep
+
+    async def verify(self, trace_id: str) -> int:
+        """See `TraceLog`."""
+        return await self.database.read(lambda db: upkeep.verify(db, trace_id))
+
+    async def prune(
+        self,
+        *,
+        before: datetime,
+        uid: str | None = None,
+        statuses: Sequence[str] = ("completed", "limit_reached", "cancelled", "failed"),
+        is_dry_run: bool = False,
+    ) -> list[str]:
+        """See `TraceLog`. A trace that a kept one goes on from stays. Freed pages are used again; the file does not shrink."""
+        wanted = upkeep.Wanted.of(before, uid, statuses)
+        found = await self.database.read(lambda db: upkeep.removable(db, wanted))
+        if is_dry_run:
+            return found
+        removed: list[str] = []
+        for n in range(0, len(found), upkeep.AT_ONCE):  # small transactions: runs go on in between
+            part = found[n : n + upkeep.AT_ONCE]
+            removed += await self.database.write(lambda db, part=part: upkeep.remove(db, part, wanted))  # type: ignore[misc]  # mypy cannot infer it
+        return removed
+
+    async def backup(self, target: Path) -> int:
+        """See `TraceLog`."""
+        return await asyncio.to_thread(copy, self.database.path, Path(target))
+
+    # ---- who drives
+
+    def _changed(self, trace_id: str, columns: Mapping[str, Any]) -> None:
+        if "owner" in columns or columns.get("status", "running") != "running":
+            self._drives(trace_id, is_driving=False)
+
+    def _drives(self, trace_id: str, *, is_driving: bool) -> None:
+        (self._driven.add if is_driving else self._driven.discard)(trace_id)
+        self.database.drivers = len(self._driven)
+
+    def _beat_if_due(self, db: sqlite3.Connection) -> None:
+        """In the commit that makes this store an owner: nobody may see it without a beat."""
+        if time.monotonic() >= self._next_beat:
+            append.beat(db, self.owner, _now_ms())
+
+    def _has_beaten(self) -> None:
+        if time.monotonic() >= self._next_beat:
+            self._next_beat = time.monotonic() + PULSE_S
+
+    def _pulse(self) -> Change | None:
+        return (lambda db: append.beat(db, self.owner, _now_ms())) if self._driven else None
+
+
+def _fields(trace: Trace) -> dict[str, Any]:
+    return {name: getattr(trace, name) for name in trace.__struct_fields__}
+
+
+def _coded(trace_id: str, steps: Sequence[Step], epoch: int | None) -> list[Coded]:
+    for step in steps:
+        if step.trace_id != trace_id:
+            raise BadInput(f"step {step.step_id!r} belongs to trace {step.trace_id!r}, not to {trace_id!r}: append it there")
+    return [encode_step(step, epoch) for step in steps]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _is_small(limit: int | None) -> bool:
+    return limit is not None and limit <= SMALL_PAGE
