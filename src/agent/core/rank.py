@@ -11,6 +11,7 @@ from agent.models.value import Value
 
 K1 = 1.2  # how soon a repeated token stops to count
 B = 0.75  # how much a long text is held against it
+MIN_RELEVANCE = 0.03  # a text that scores no more shares a chance word: fit ones reach .04 in a memory of one item, .1 and above in larger ones
 
 
 class Candidate(Value, frozen=True):
@@ -36,7 +37,7 @@ class Ranked(Value, frozen=True):
     score: float
 
 
-def rank(query: Sequence[str], candidates: Iterable[Candidate], corpus: Corpus, *, floor: float = 0.0, limit: int | None = None) -> list[Ranked]:
+def rank(query: Sequence[str], candidates: Iterable[Candidate], corpus: Corpus, *, floor: float = MIN_RELEVANCE, limit: int | None = None) -> list[Ranked]:
     """Return candidates that score above `floor`, best first; of equals the newer, then the greater id.
 
     `candidates` are all texts of the corpus that have a token of `query`: document frequencies are counted from them.

@@ -1,6 +1,6 @@
 """Text to tokens: the one tokenizer that every store and every search uses.
 
-A change of what comes out needs a new `TOKENIZER_VERSION`: stores then index again.
+A change of what comes out needs a new number in `TOKENIZER`: stores then index again.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from agent.core.stem import stem
 
-TOKENIZER_VERSION = 1
+TOKENIZER = f"1/{unicodedata.unidata_version}"  # what comes out depends on it, and on Python's tables of characters
 MAX_TEXT_CHARS = 20_000  # what is read of a text; the rest is not indexed and not searched for
 MAX_TOKEN_CHARS = 40  # a longer run (base64, a key, a hash) is cut here
 MAX_QUERY_TOKENS = 256  # distinct tokens that a search looks for
