@@ -1,5 +1,6 @@
 """What `import agent` loads, what it offers, and how much it brings along."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import requires
@@ -22,7 +23,8 @@ PUBLIC = {
 def loaded_by(statement: str) -> set[str]:
     """Return the top-level names of the modules that a fresh process has after `statement`."""
     code = f"{statement}; import sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}  # measuring loads modules of its own
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True, timeout=60, env=plain)
     return set(done.stdout.split())
 
 
