@@ -92,6 +92,18 @@ def encode_step(step: Step, epoch: int | None = None) -> Coded:
     )
 
 
+def encode_steps(trace_id: str, steps: Sequence[Step], epoch: int | None = None) -> list[Coded]:
+    """Return steps of one trace in their form on disk.
+
+    Raises:
+        BadInput: a part cannot be held, or a step belongs to another trace; says which.
+    """
+    for step in steps:
+        if step.trace_id != trace_id:
+            raise BadInput(f"step {step.step_id!r} belongs to trace {step.trace_id!r}, not to {trace_id!r}: append it there")
+    return [encode_step(step, epoch) for step in steps]
+
+
 def checked_name(name: Any, what: str) -> str:
     """Return an id or a kind that every store can hold.
 

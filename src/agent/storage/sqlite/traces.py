@@ -11,9 +11,10 @@ from typing import Any
 from agent.errors import BadInput, Fenced, TraceNotFound
 from agent.models.trace import Step, Trace, sequence_of, step_id_of
 from agent.storage import liveness, restore
-from agent.storage.codec import Coded, encode_step
+from agent.storage.codec import encode_step, encode_steps
 from agent.storage.fields import checked_changes, checked_trace
 from agent.storage.protocols import TraceHead
+from agent.storage.prune import Wanted
 from agent.storage.sqlite import append, rows, upkeep
 from agent.storage.sqlite.backup import copy
 from agent.storage.sqlite.database import Database
@@ -55,7 +56,7 @@ class SqliteTraceStore:
     async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
         """See `TraceLog`."""
         trace = checked_trace(trace)
-        columns, coded = append.columns_of(_fields(trace)), _coded(trace.trace_id, steps, 1)
+        columns, coded = append.columns_of(_fields(trace)), encode_steps(trace.trace_id, steps, 1)
 
         def record(db: sqlite3.Connection) -> None:
             append.insert_trace(db, trace, columns, owner=self.owner)
@@ -76,7 +77,7 @@ class SqliteTraceStore:
         """See `TraceLog`."""
         if not steps and not changes:
             raise BadInput(f"nothing to append to trace {trace_id!r}: give steps, changes, or both")
-        coded = _coded(trace_id, steps, epoch)
+        coded = encode_steps(trace_id, steps, epoch)
         columns = append.columns_of(checked_changes(changes)) if changes else {}
         try:
             await self.database.write(lambda db: append.append_steps(db, trace_id, coded, columns, epoch=epoch))
@@ -183,7 +184,7 @@ class SqliteTraceStore:
         is_dry_run: bool = False,
     ) -> list[str]:
         """See `TraceLog`. A trace that a kept one goes on from stays. Freed pages are used again; the file does not shrink."""
-        wanted = upkeep.Wanted.of(before, uid, statuses)
+        wanted = Wanted.of(before, uid, statuses)
         found = await self.database.read(lambda db: upkeep.removable(db, wanted))
         if is_dry_run:
             return found
@@ -222,13 +223,6 @@ class SqliteTraceStore:
 
 def _fields(trace: Trace) -> dict[str, Any]:
     return {name: getattr(trace, name) for name in trace.__struct_fields__}
-
-
-def _coded(trace_id: str, steps: Sequence[Step], epoch: int | None) -> list[Coded]:
-    for step in steps:
-        if step.trace_id != trace_id:
-            raise BadInput(f"step {step.step_id!r} belongs to trace {step.trace_id!r}, not to {trace_id!r}: append it there")
-    return [encode_step(step, epoch) for step in steps]
 
 
 def _now_ms() -> int:

@@ -1,0 +1,309 @@
+"""The record of runs in memory: the same codec and the same answers as on a disk, gone when the process ends."""
+
+from bisect import bisect_right, insort
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from agent.clock import to_ms
+from agent.errors import BadInput, BlobNotFound, Fenced, SequenceTaken, StoreClosed, TraceExists, TraceNotFound
+from agent.models.trace import Step, Trace, sequence_of, step_id_of
+from agent.models.value import replace
+from agent.storage import liveness, restore
+from agent.storage.codec import Coded, Row, blob_bytes, encode_step, encode_steps
+from agent.storage.fields import checked_changes, checked_trace
+from agent.storage.protocols import TraceHead
+from agent.storage.prune import Standing, Wanted, removable
+from agent.storage.verify import check_trace
+
+
+class _Record:
+    """One trace: its rows by sequence, and their links in the order of commit."""
+
+    def __init__(self, trace: Trace, no: int) -> None:
+        self.trace, self.no = trace, no
+        self.epoch = 0
+        self.owner: str | None = None
+        self.sequences: list[int] = []
+        self.rows: dict[int, Row] = {}
+        self.names: dict[str, int] = {}
+        self.links: dict[int, bytes] = {}  # in the order of commit
+        self.link = b""
+        self.seal: bytes | None = None  # the link when the status was last set
+        self.blobs: set[bytes] = set()
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.no, self.trace.trace_id, self.trace.parent_trace_id, self.trace.conversation_id)
+
+    @property
+    def next_sequence(self) -> int:
+        return self.sequences[-1] + 1 if self.sequences else 0
+
+    def add(self, step: Coded) -> None:
+        self.link = step.link(self.link, self.trace.trace_id)
+        self.links[step.sequence] = self.link
+        self.rows[step.sequence] = (step.sequence, step.epoch, step.kind, step.at, step.parents, step.data, step.name)
+        insort(self.sequences, step.sequence)
+        if step.name is not None:
+            self.names[step.name] = step.sequence
+        self.blobs.update(digest for digest, _ in step.blobs)
+
+
+class RamTraceStore:
+    """Traces of this process. Nothing is shared with the caller: steps are encoded at the door."""
+
+    def __init__(self) -> None:
+        self.owner = liveness.new_owner()
+        self._records: dict[str, _Record] = {}
+        self._blobs: dict[bytes, bytes] = {}
+        self._log: list[tuple[str, int]] = []
+        self._count = 0
+        self._is_closed = False
+
+    async def close(self) -> None:
+        """Forget everything. A second call does nothing."""
+        liveness.release(self.owner)
+        self._is_closed = True
+        self._records.clear()
+        self._blobs.clear()
+        self._log.clear()
+
+    # ---- writing
+
+    async def create_trace(self, trace: Trace) -> str:
+        """See `TraceStore`."""
+        self._record_new(checked_trace(trace))
+        return trace.trace_id
+
+    async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
+        """See `TraceLog`."""
+        trace = checked_trace(trace)
+        coded = encode_steps(trace.trace_id, steps, 1)
+        _check_order(trace.trace_id, 0, coded)
+        _check_names({}, coded)
+        record = self._record_new(trace)
+        record.owner, record.epoch = self.owner, 1
+        self._add(record, coded)
+
+    async def add_step(self, step: Step) -> str:
+        """See `TraceStore`."""
+        coded = encode_step(step)
+        record = self._record(step.trace_id)
+        if coded.sequence in record.rows:
+            raise SequenceTaken(step.trace_id, coded.sequence)
+        _check_names(record.names, [coded])
+        self._add(record, [coded])
+        return coded.name or step_id_of(step.trace_id, step.sequence)
+
+    async def add_steps(self, trace_id: str, steps: Sequence[Step], *, epoch: int | None = None, changes: Mapping[str, Any] | None = None) -> None:
+        """See `TraceLog`."""
+        if not steps and not changes:
+            raise BadInput(f"nothing to append to trace {trace_id!r}: give steps, changes, or both")
+        coded, checked = encode_steps(trace_id, steps, epoch), checked_changes(changes or {})
+        record = self._record(trace_id)
+        if epoch is not None and epoch != record.epoch:
+            raise Fenced(trace_id, epoch)
+        _check_order(trace_id, record.next_sequence, coded)
+        _check_names(record.names, coded)
+        self._add(record, coded)
+        _change(record, checked)
+
+    async def update_trace(self, trace_id: str, **changes: Any) -> None:
+        """See `TraceStore`."""
+        checked = checked_changes(changes)
+        _change(self._record(trace_id), checked)
+
+    async def claim(self, trace_id: str, *, expected_epoch: int) -> int:
+        """See `TraceLog`."""
+        record = self._record(trace_id)
+        if record.epoch != expected_epoch:
+            raise Fenced(trace_id, expected_epoch)
+        record.epoch, record.owner = expected_epoch + 1, self.owner
+        record.trace = replace(record.trace, status="running", completed_at=None)
+        return record.epoch
+
+    # ---- reading
+
+    async def get_trace(self, trace_id: str, *, uid: str | None = None) -> Trace | None:
+        """See `TraceLog`."""
+        record = self._visible(trace_id, uid)
+        return checked_trace(record.trace) if record else None  # a copy: the context is a dict
+
+    async def head(self, trace_id: str) -> TraceHead:
+        """See `TraceLog`."""
+        record = self._record(trace_id)
+        is_alive = record.owner == self.owner
+        return TraceHead(trace=checked_trace(record.trace), next_sequence=record.next_sequence, epoch=record.epoch, owner=record.owner, owner_is_alive=is_alive)
+
+    async def read_steps(self, trace_id: str, *, after: int = -1, limit: int | None = None) -> list[Step]:
+        """See `TraceLog`."""
+        return restore.read_steps(self._rows(), trace_id, after, limit)
+
+    async def get_steps(self, trace_id: str, *, after: int = -1, limit: int | None = None, uid: str | None = None) -> list[Step]:
+        """See `TraceLog`."""
+        return restore.get_steps(self._rows(), trace_id, after, limit) if self._visible(trace_id, uid) else []
+
+    async def get_step(self, trace_id: str, step_id: str, *, uid: str | None = None) -> Step:
+        """See `TraceLog`."""
+        if not self._visible(trace_id, uid):
+            raise TraceNotFound(trace_id)
+        return restore.get_step(self._rows(), trace_id, step_id, sequence_of(trace_id, step_id))
+
+    async def get_trace_steps(self, trace_id: str, *, uid: str | None = None) -> list[Step]:
+        """See `TraceLog`."""
+        return restore.get_trace_steps(self._rows(), trace_id) if self._visible(trace_id, uid) else []
+
+    async def list_traces(
+        self,
+        *,
+        uid: str | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+        before: str | None = None,
+        agent_type: str | None = None,
+        conversation_id: str | None = None,
+    ) -> list[Trace]:
+        """See `TraceLog`."""
+        self._check_open()
+        wanted = {"uid": uid, "status": status, "agent_type": agent_type, "conversation_id": conversation_id}
+        if before is not None and before not in self._records:
+            raise TraceNotFound(before, "the page before it cannot be told; begin again without `before`")
+        below = self._count + 1 if before is None else self._records[before].no
+        records = (record for record in reversed(self._records.values()) if record.no < below)
+        found = [r.trace for r in records if all(value is None or getattr(r.trace, name) == value for name, value in wanted.items())]
+        return [checked_trace(trace) for trace in (found if limit is None else found[: max(limit, 0)])]
+
+    async def changes_since(self, cursor: int | None) -> tuple[list[tuple[str, int]], int]:
+        """See `TraceLog`."""
+        self._check_open()
+        if cursor is None:
+            return [], len(self._log)
+        return [change for change in self._log[cursor:] if change[0] in self._records], max(cursor, len(self._log))
+
+    async def get_blob(self, digest: str) -> bytes:
+        """See `TraceLog`."""
+        try:
+            return blob_bytes(self._blobs[bytes.fromhex(digest)])
+        except (KeyError, ValueError):
+            raise BlobNotFound(digest) from None
+
+    # ---- upkeep
+
+    async def verify(self, trace_id: str) -> int:
+        """See `TraceLog`."""
+        record = self._record(trace_id)
+        return check_trace(trace_id, [(record.rows[sequence], link) for sequence, link in record.links.items()], record.seal, self._rows().blobs)
+
+    async def prune(
+        self,
+        *,
+        before: datetime,
+        uid: str | None = None,
+        statuses: Sequence[str] = ("completed", "limit_reached", "cancelled", "failed"),
+        is_dry_run: bool = False,
+    ) -> list[str]:
+        """See `TraceLog`. A trace that a kept one goes on from stays."""
+        self._check_open()
+        wanted = Wanted.of(before, uid, statuses)
+        gone = removable(
+            [record.standing for record in self._records.values() if _is_old(record.trace, wanted)], [record.standing for record in self._records.values()]
+        )
+        if not is_dry_run:
+            for trace_id in gone:
+                del self._records[trace_id]
+            used = {digest for record in self._records.values() for digest in record.blobs}
+            self._blobs = {digest: data for digest, data in self._blobs.items() if digest in used}
+        return gone
+
+    async def backup(self, target: Path) -> int:
+        """See `TraceLog`: there is no file, so this is always refused."""
+        raise BadInput("a store in memory has no file to copy: open one with a path, such as sqlite:///runs.db")
+
+    # ---- inside
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StoreClosed("the store in memory was closed, and what it held is gone: open a new one")
+
+    def _record(self, trace_id: str) -> _Record:
+        self._check_open()
+        record = self._records.get(trace_id)
+        if record is None:
+            raise TraceNotFound(trace_id)
+        return record
+
+    def _visible(self, trace_id: str, uid: str | None) -> _Record | None:
+        self._check_open()
+        record = self._records.get(trace_id)
+        return record if record is not None and (uid is None or record.trace.uid == uid) else None
+
+    def _record_new(self, trace: Trace) -> _Record:
+        self._check_open()
+        if trace.trace_id in self._records:
+            raise TraceExists(trace.trace_id)
+        self._count += 1
+        record = self._records[trace.trace_id] = _Record(trace, self._count)
+        return record
+
+    def _add(self, record: _Record, steps: Sequence[Coded]) -> None:
+        for step in steps:
+            record.add(step)
+            self._blobs.update(step.blobs)
+            self._log.append((record.trace.trace_id, step.sequence))
+
+    def _rows(self) -> "_RamRows":
+        self._check_open()
+        return _RamRows(self._records, self._blobs)
+
+
+class _RamRows:
+    def __init__(self, records: Mapping[str, _Record], blobs: Mapping[bytes, bytes]) -> None:
+        self._records, self._all_blobs = records, blobs
+
+    def span(self, trace_id: str, after: int, limit: int | None) -> Sequence[Row]:
+        record = self._records.get(trace_id)
+        if record is None:
+            return ()
+        first = bisect_right(record.sequences, after)
+        last = None if limit is None else first + max(limit, 0)
+        return [record.rows[sequence] for sequence in record.sequences[first:last]]
+
+    def at(self, trace_id: str, sequences: Sequence[int]) -> Sequence[Row]:
+        record = self._records.get(trace_id)
+        return [record.rows[sequence] for sequence in sorted(sequences) if sequence in record.rows] if record else ()
+
+    def named(self, trace_id: str, name: str) -> Sequence[Row]:
+        record = self._records.get(trace_id)
+        return [record.rows[record.names[name]]] if record and name in record.names else ()
+
+    def blobs(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        return {digest: self._all_blobs[digest] for digest in digests if digest in self._all_blobs}
+
+
+def _is_old(trace: Trace, wanted: Wanted) -> bool:
+    return to_ms(trace.created_at) < wanted.before_ms and trace.status in wanted.statuses and (wanted.uid is None or trace.uid == wanted.uid)
+
+
+def _change(record: _Record, checked: Mapping[str, Any]) -> None:
+    fields = dict(checked)
+    if "owner" in fields:
+        record.owner = fields.pop("owner")
+    if "status" in fields:
+        record.seal = record.link or None
+    if fields:
+        record.trace = replace(record.trace, **fields)
+
+
+def _check_order(trace_id: str, following: int, steps: Sequence[Coded]) -> None:
+    for n, step in enumerate(steps):
+        if step.sequence != following + n:
+            raise SequenceTaken(trace_id, step.sequence)
+
+
+def _check_names(taken: Mapping[str, int], steps: Sequence[Coded]) -> None:
+    names = [step.name for step in steps if step.name is not None]
+    for n, name in enumerate(names):
+        if name in taken or name in names[:n]:
+            raise BadInput(f"the trace has a step {name!r} already: choose another step_id, or leave it to the store")
