@@ -17,6 +17,10 @@ class CallModel(Value, frozen=True):
     value: int | float | None = None
 
 
+class ReadMemory(Value, frozen=True):
+    """Ask memory what it has on the task."""
+
+
 class Open(Value, frozen=True):
     """Calls that nothing has been decided about: refuse, ask a person, or begin them."""
 
@@ -70,7 +74,7 @@ class Rest(Value, frozen=True):
     status: str
 
 
-Action: TypeAlias = CallModel | Open | Settle | Begin | MarkInDoubt | Attend | Wait | Conclude | ReachLimit | Rest
+Action: TypeAlias = ReadMemory | CallModel | Open | Settle | Begin | MarkInDoubt | Attend | Wait | Conclude | ReachLimit | Rest
 
 
 def decide(state: RunState, epoch: int, effects: Mapping[str, str], slots: int = 1_000_000) -> Action:
@@ -91,6 +95,8 @@ def decide(state: RunState, epoch: int, effects: Mapping[str, str], slots: int =
             name, value = broken_limit(state) or ("max_iterations", state.max_iterations)
             return ReachLimit(name, value)
         return Conclude()
+    if state.memory is None and not state.iterations and state.input is not None and state.input.enable_memory:
+        return ReadMemory()
     if limit := broken_limit(state):
         return ReachLimit(*limit) if not state.iterations else CallModel(True, *limit)
     return CallModel()

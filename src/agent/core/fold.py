@@ -74,7 +74,15 @@ def _raised(state: RunState, step: Step, payload: said.Input) -> RunState:
         messages = messages.plus(user_message(wording("go_on", _language(state))))
     raised = payload.max_iterations if payload.max_iterations is not None else state.max_iterations
     return replace(
-        state, messages=messages, limits=limits, max_iterations=raised, limit=None, conclusion=None, status="running", tip=(*state.tip, step.step_id), next_sequence=_next(state, step)
+        state,
+        messages=messages,
+        limits=limits,
+        max_iterations=raised,
+        limit=None,
+        conclusion=None,
+        status="running",
+        tip=(*state.tip, step.step_id),
+        next_sequence=_next(state, step),
     )
 
 
@@ -197,9 +205,7 @@ def _in_doubt(state: RunState, step: Step, payload: said.InDoubtStep) -> RunStat
 
 
 def _in_doubt_resolved(state: RunState, step: Step, payload: said.InDoubtResolved) -> RunState:
-    return _with_call(
-        state, step, payload.call_id, lambda c: replace(c, is_in_doubt=False, resolution=payload, started_epoch=None) if c.is_in_doubt else c
-    )
+    return _with_call(state, step, payload.call_id, lambda c: replace(c, is_in_doubt=False, resolution=payload, started_epoch=None) if c.is_in_doubt else c)
 
 
 # ---- endings

@@ -22,7 +22,11 @@ class Expander:
         """Return the step with what was left out of it."""
         data = step.data
         if step.step_type == "llm_call" and "messages" not in data:
-            data = _of_llm_call(step, self.state.input.model if self.state.input else "", history(self.state, is_final_call=bool(data.get("is_final_call"))) if self.with_messages else None)
+            data = _of_llm_call(
+                step,
+                self.state.input.model if self.state.input else "",
+                history(self.state, is_final_call=bool(data.get("is_final_call"))) if self.with_messages else None,
+            )
         elif step.step_type == "tool_call" and "arguments" not in data:
             call = self.state.call(data.get("call_id", ""))
             data = {**data, "arguments": call.arguments if call else None}

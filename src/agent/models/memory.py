@@ -35,9 +35,20 @@ class Experience(Value, frozen=True, kw_only=True):
     superseded_by: str | None = None
 
     @classmethod
-    def create(cls, scope: str, condition: str, rule: str, evidence: Sequence[str] = (), source: str = "manual", confidence: float = 0.5, **fields: Any) -> "Experience":
+    def create(
+        cls, scope: str, condition: str, rule: str, evidence: Sequence[str] = (), source: str = "manual", confidence: float = 0.5, **fields: Any
+    ) -> "Experience":
         """Return a new experience with a fresh id."""
-        return cls(experience_id=fields.pop("experience_id", None) or new_id(), scope=scope, condition=condition, rule=rule, evidence=tuple(evidence), source=source, confidence=confidence, **fields)
+        return cls(
+            experience_id=fields.pop("experience_id", None) or new_id(),
+            scope=scope,
+            condition=condition,
+            rule=rule,
+            evidence=tuple(evidence),
+            source=source,
+            confidence=confidence,
+            **fields,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data; moments as ISO 8601."""

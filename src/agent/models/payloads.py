@@ -43,6 +43,7 @@ class Input(Payload, frozen=True, kw_only=True, omit_defaults=True):
     unstored: list[str] = []  # names of keywords that were passed on and not stored
     max_iterations: int | None = None
     auto_execute_tools: bool = True
+    enable_memory: bool = False  # memory is read before the first model call
     memory_placement: str = "user"
     continues: dict[str, Any] | None = None  # {"trace_id", "sequence"}: messages go on from there
     limits: dict[str, Any] = {}

@@ -37,9 +37,19 @@ class Trace(Value, frozen=True, kw_only=True):
     format: int = FORMAT
 
     @classmethod
-    def create(cls, mode: str = "agent", task: str | None = None, agent_type: str | None = None, uid: str | None = None, context: dict[str, Any] | None = None, **fields: Any) -> "Trace":
+    def create(
+        cls,
+        mode: str = "agent",
+        task: str | None = None,
+        agent_type: str | None = None,
+        uid: str | None = None,
+        context: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> "Trace":
         """Return a new running trace with a fresh id."""
-        return cls(trace_id=fields.pop("trace_id", None) or new_id(), mode=mode, task=task, agent_type=agent_type, uid=uid, context=dict(context or {}), **fields)
+        return cls(
+            trace_id=fields.pop("trace_id", None) or new_id(), mode=mode, task=task, agent_type=agent_type, uid=uid, context=dict(context or {}), **fields
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data; moments as ISO 8601."""
@@ -75,7 +85,15 @@ class Step(Value, frozen=True):
         created_at: datetime | None = None,
     ) -> "Step":
         """Return a new step with a fresh id; a naive `created_at` is local time."""
-        return cls(step_id or new_id(), trace_id, step_type, sequence, tuple(parent_ids or ()), data if data is not None else {}, as_utc(created_at) if created_at else now())
+        return cls(
+            step_id or new_id(),
+            trace_id,
+            step_type,
+            sequence,
+            tuple(parent_ids or ()),
+            data if data is not None else {},
+            as_utc(created_at) if created_at else now(),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data; moments as ISO 8601, bytes as base64."""

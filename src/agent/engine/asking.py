@@ -1,0 +1,99 @@
+"""One model call: what goes out, and the reply made safe."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import agent.models.payloads as said
+from agent.core.fold import history
+from agent.core.state import RunState
+from agent.engine.shop import RunNeeds, Shop
+from agent.errors import ModelRejected
+from agent.events import AgentEvent
+from agent.llm.contract import Reply, StreamingModel, Token
+from agent.models.digest import fingerprint
+
+Tell = Callable[[AgentEvent], None]
+
+
+async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: str, is_final: bool, tell: Tell) -> said.LlmCall:
+    """Return the model's reply to the state's history, as it will be recorded.
+
+    Raises:
+        ModelRejected: the reply has no usable shape.
+        Exception: whatever the model raised.
+    """
+    asked = state.input
+    assert asked is not None
+    assert shop.llm_call is not None
+    messages = history(state, is_final_call=is_final)
+    schemas = list(asked.schemas) if asked.schemas and not is_final else None
+    keywords: dict[str, Any] = {**asked.settings, **needs.passing}
+    began = time.perf_counter()
+    if isinstance(shop.llm_call, StreamingModel):
+        reply = await _streamed(shop.llm_call, messages, asked.model, schemas, keywords, trace_id, tell)
+    else:
+        reply = await shop.llm_call(messages=messages, model=asked.model, tools=schemas, **keywords)
+    took_s = round(time.perf_counter() - began, 6)
+    new = state.messages.since(state.prompt_count) if not is_final else messages[state.prompt_count :]
+    return payload_of_reply(shop, reply, model=asked.model, prompt_hash=fingerprint(state.prompt_hash, *new), took_s=took_s, is_final=is_final)
+
+
+async def _streamed(
+    model: StreamingModel, messages: list[dict[str, Any]], name: str, schemas: list[dict[str, Any]] | None, keywords: dict[str, Any], trace_id: str, tell: Tell
+) -> Reply:
+    reply: Reply | None = None
+    async for piece in model.stream(messages, name, schemas, **keywords):
+        if isinstance(piece, Token):
+            tell(AgentEvent("token", {"trace_id": trace_id, "text": piece.text, "kind": piece.kind, "index": piece.index}))
+        else:
+            reply = piece
+    if reply is None:
+        raise ModelRejected(f"the model's stream ended without a reply ({type(model).__name__}.stream must yield a dict last)")
+    return reply
+
+
+def payload_of_reply(shop: Shop, reply: Any, *, model: str, prompt_hash: bytes, took_s: float, is_final: bool = False) -> said.LlmCall:
+    """Return a reply as a payload: secrets out, missing things filled in, `None` counts taken for nothing.
+
+    Raises:
+        ModelRejected: the reply is no dict.
+    """
+    if not isinstance(reply, dict):
+        raise ModelRejected(f"the model returned {type(reply).__name__}, not a dict with 'content' and 'tool_calls'")
+    redact = shop.redactor
+    cost = reply.get("cost")
+    usage = reply.get("usage")
+    answered_by = reply.get("model")
+    reasoning = reply.get("reasoning")
+    return said.LlmCall(
+        response=redact.text(text_of(reply.get("content"))),
+        tool_calls=redact.value(reply.get("tool_calls")) or None,
+        model=str(answered_by) if answered_by and answered_by != model else None,
+        prompt_tokens=_count(reply.get("prompt_tokens")),
+        completion_tokens=_count(reply.get("completion_tokens")),
+        cost=float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) and cost == cost else None,
+        prompt_hash=prompt_hash,
+        finish_reason=str(reply["finish_reason"]) if reply.get("finish_reason") else None,
+        usage=dict(usage) if isinstance(usage, dict) else {},
+        reasoning=redact.text(reasoning) if isinstance(reasoning, str) else None,
+        provider_state=reply.get("provider_state"),
+        response_id=str(reply["response_id"]) if reply.get("response_id") else None,
+        took_s=took_s,
+        is_final_call=is_final,
+    )
+
+
+def text_of(content: Any) -> str:
+    """Return the text of a message's content: text itself, the text parts of a list, nothing for None."""
+    if isinstance(content, str):
+        return content
+    if content is None:
+        return ""
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) if isinstance(part, dict) else str(part) for part in content)
+    return str(content)
+
+
+def _count(value: Any) -> int:
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value == value and value > 0 else 0

@@ -1,0 +1,147 @@
+"""A caller's arguments become the first step of a run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import agent.models.payloads as said
+from agent.config import ANONYMOUS, STORED_SETTINGS, AgentConfig
+from agent.core.redact import Redactor
+from agent.errors import BadInput
+from agent.models.trace import Trace
+from agent.models.value import Value
+from agent.tools.registry import ToolRegistry
+
+
+class Request(Value, frozen=True, kw_only=True):
+    """What `run` was called with, after the defaults of the configuration."""
+
+    task: Any
+    messages: Sequence[Mapping[str, Any]] | None
+    system_prompt: str | None
+    model: str
+    tools: Sequence[str] | None
+    agent_type: str
+    uid: str
+    max_iterations: int
+    enable_memory: bool
+    auto_execute_tools: bool
+    conversation_id: str | None
+    limits: dict[str, Any]
+    keywords: dict[str, Any]
+
+
+def tenant(uid: str | None) -> str:
+    """Return the uid that a run belongs to.
+
+    Raises:
+        BadInput: the uid is empty.
+    """
+    if uid is None:
+        return ANONYMOUS
+    if not isinstance(uid, str) or not uid.strip():
+        raise BadInput(f"uid {uid!r} names nobody: leave it out to be the tenant {ANONYMOUS!r}, or give a name")
+    return uid
+
+
+def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: AgentConfig, continues: tuple[str, int] | None) -> said.Input:
+    """Return the first step of a run. The caller's values are copied, secrets taken out, keys left out.
+
+    Raises:
+        BadInput: task or messages have no usable shape.
+        ToolNotFound: no such tool.
+    """
+    system, messages = _system_and_messages(request.system_prompt, _messages(request.messages, redactor), redactor)
+    names = list(dict.fromkeys(request.tools)) if request.tools else []
+    stored, unstored = split_settings(request.keywords)
+    return said.Input(
+        task=_task(request.task, redactor, config),
+        messages=messages,
+        system=system,
+        tools=names or None,
+        schemas=tools.get_schemas(names) if names else [],
+        model=request.model,
+        agent_type=request.agent_type,
+        settings=stored,
+        unstored=unstored,
+        max_iterations=request.max_iterations,
+        auto_execute_tools=request.auto_execute_tools,
+        enable_memory=request.enable_memory,
+        memory_placement=config.memory_placement,
+        continues={"trace_id": continues[0], "sequence": continues[1]} if continues else None,
+        limits=request.limits,
+        language=config.language,
+    )
+
+
+def trace_of(request: Request, payload: said.Input, trace_id: str) -> Trace:
+    """Return the trace of a run that begins."""
+    context: dict[str, Any] = {"model": request.model, **payload.settings}
+    return Trace.create(
+        trace_id=trace_id,
+        mode="agent",
+        task=task_text(payload.task),
+        agent_type=request.agent_type,
+        uid=request.uid,
+        context=context,
+        conversation_id=request.conversation_id,
+    )
+
+
+def split_settings(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the keywords that may be stored, and the names of those that may not (keys and clients live there)."""
+    stored: dict[str, Any] = {}
+    for name, value in keywords.items():
+        if name in STORED_SETTINGS and _is_json(value):
+            stored[name] = json.loads(json.dumps(value))
+    return stored, sorted(name for name in keywords if name not in stored)
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def task_text(task: Any) -> str:
+    """Return the words of a task that may also hold images."""
+    if isinstance(task, str):
+        return task
+    return "\n".join(str(part.get("text", "")) for part in task if isinstance(part, dict) and part.get("type", "text") == "text")
+
+
+def _task(task: Any, redactor: Redactor, config: AgentConfig) -> Any:
+    if isinstance(task, str):
+        if len(task) > config.max_task_chars:
+            raise BadInput(
+                f"the task has {len(task)} characters, more than max_task_chars={config.max_task_chars}: put the material into a file that a tool reads"
+            )
+        return redactor.text(task)
+    if isinstance(task, list) and task and all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in task) and _is_json(task):
+        return redactor.value(json.loads(json.dumps(task)))
+    raise BadInput(f"the task must be text, or a list of content parts such as {{'type': 'text', 'text': …}}, not {type(task).__name__}")
+
+
+def _messages(messages: Sequence[Mapping[str, Any]] | None, redactor: Redactor) -> list[dict[str, Any]]:
+    copied: list[dict[str, Any]] = []
+    for position, message in enumerate(messages or ()):
+        if not isinstance(message, Mapping) or message.get("role") not in ("system", "developer", "user", "assistant", "tool"):
+            raise BadInput(f"messages[{position}] is no message: it needs a 'role' of system, user, assistant or tool")
+        try:
+            copied.append(redactor.value(json.loads(json.dumps(dict(message)))))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BadInput(f"messages[{position}] cannot be recorded: {error}") from error
+    return copied
+
+
+def _system_and_messages(system_prompt: str | None, messages: list[dict[str, Any]], redactor: Redactor) -> tuple[str | None, list[dict[str, Any]]]:
+    """Take leading system messages into the system prompt: kept, never doubled."""
+    texts = [redactor.text(system_prompt)] if system_prompt else []
+    rest = list(messages)
+    while rest and rest[0]["role"] == "system" and isinstance(rest[0].get("content"), str):
+        text = rest.pop(0)["content"]
+        if text not in texts:
+            texts.append(text)
+    return "\n\n".join(texts) or None, rest

@@ -1,0 +1,359 @@
+"""Drives one run to rest: decide, perform, append, and round again. The log is its only state."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+import agent.models.payloads as said
+from agent.clock import now
+from agent.core.decide import Action, Attend, Begin, CallModel, Conclude, MarkInDoubt, Open, ReachLimit, ReadMemory, Rest, Settle, Wait, decide
+from agent.core.fold import advance
+from agent.core.state import CallState, RunState
+from agent.core.telling import tell, tell_ending, totals
+from agent.engine.asking import ask_model
+from agent.engine.beginning import task_text
+from agent.engine.executing import context_of, in_doubt, run_tool, stop_all, stopped
+from agent.engine.feed import Feed
+from agent.engine.log import ending_changes
+from agent.engine.planning import Plan, plan_call, refusal, settlement
+from agent.engine.recalling import recall
+from agent.engine.shop import RunNeeds, Shop
+from agent.errors import AgentError, Fenced, SequenceTaken, StoreError
+from agent.events import AgentEvent
+from agent.models.payloads import Payload
+from agent.models.trace import Step, Trace, step_id_of
+from agent.models.value import Value, replace
+from agent.tools.context import ToolContext
+
+logger = logging.getLogger("agent")
+Fact = tuple[Payload, tuple[str, ...]]  # a payload and the ids of the steps it rests on
+Outcome = said.ToolCall | said.InDoubtStep
+
+
+class Batch(Value, frozen=True):
+    """Facts to be appended together; with `status` the run ends or parks in the same commit."""
+
+    facts: tuple[Fact, ...]
+    status: str | None = None
+
+
+class Driver:
+    """The owner of one run while it is driven here."""
+
+    def __init__(self, shop: Shop, trace: Trace, state: RunState, *, epoch: int, needs: RunNeeds, worker: str | None = None) -> None:
+        self.shop, self.trace, self.state, self.epoch = shop, trace, state, epoch
+        self.needs, self.worker = needs, worker
+        self.feed = Feed(shop.config.watch_queue)
+        self.error: BaseException | None = None
+        self.ended = asyncio.Event()
+        self.is_cancelling = False
+        self.task: asyncio.Task[None] | None = None
+        self.looking: asyncio.Future[None] | None = None  # a look at what others appended
+        self._is_appending = False
+        self._requests: list[Payload] = []  # a pause or cancel of a run that has no log
+        self.was_fenced = False
+        self._plans: dict[str, Plan] = {}
+        self._running: dict[str, asyncio.Task[Outcome]] = {}
+        self._contexts: dict[str, ToolContext] = {}
+        self._news = asyncio.Event()  # another process appended something
+        self._effects = {name: shop.tools.get(name).effect for name in (state.input.tools or ()) if name in shop.tools} if state.input else {}
+        self._language = state.input.language if state.input else "en"
+
+    # ---- appending
+
+    async def append(self, build: Callable[[RunState], Batch]) -> None:
+        """Append what `build` makes of the state. Another writer first: read on, build anew.
+
+        Raises:
+            Fenced: another process took the run over.
+        """
+        for _ in range(self.shop.config.max_append_attempts):
+            batch = build(self.state)
+            steps = self._steps(batch.facts)
+            changes = ending_changes(batch.status, totals(self._after(steps))) if batch.status else None
+            self._is_appending = True
+            try:
+                await self.shop.log.add_steps(self.trace.trace_id, steps, epoch=self.epoch, changes=changes)
+            except SequenceTaken:
+                await self.catch_up()
+                continue
+            finally:
+                self._is_appending = False
+            self._apply(steps)
+            return
+        raise StoreError(f"trace {self.trace.trace_id!r}: other writers were first {self.shop.config.max_append_attempts} times")
+
+    def _steps(self, facts: Sequence[Fact]) -> list[Step]:
+        first, at = self.state.next_sequence, now()
+        return [
+            Step(step_id_of(self.trace.trace_id, first + n), self.trace.trace_id, payload.step_type, first + n, parents, payload.to_data(), at, self.epoch)
+            for n, (payload, parents) in enumerate(facts)
+        ]
+
+    def _after(self, steps: Sequence[Step]) -> RunState:
+        state = self.state
+        for step in steps:
+            state = advance(state, step)
+        return state
+
+    def _apply(self, steps: Sequence[Step]) -> None:
+        watched = self.feed.has_watchers
+        for step in steps:
+            self.state = advance(self.state, step)
+            if watched:
+                self.feed.publish(*tell(step, self.state))
+
+    async def catch_up(self) -> None:
+        """Take in what others appended."""
+        self._apply(await self.shop.log.read_steps(self.trace.trace_id, after=self.state.next_sequence - 1))
+
+    def notice(self) -> None:
+        """Say that someone else appended to this run."""
+        self._news.set()
+
+    def request(self, payload: Payload) -> None:
+        """Have the driver append a pause or cancel itself, at the next safe point."""
+        self._requests.append(payload)
+        self._news.set()
+
+    def interrupt(self) -> None:
+        """Stop what runs now: the run was cancelled. An append under way is let through first."""
+        self.is_cancelling = True
+        self._news.set()
+        if self.task is not None and not self._is_appending:
+            self.task.cancel()
+
+    # ---- driving
+
+    async def begin_with(self, payload: Payload) -> None:
+        """Append one step before driving."""
+        await self.append(lambda state: Batch(((payload, state.tip),)))
+
+    async def drive(self) -> None:
+        """Go on until the run rests; never raises, `error` holds what went wrong."""
+        try:
+            await self._guarded()
+        except Fenced:
+            self.was_fenced = True
+            await stop_all(self._running, self._contexts, 0.0)
+        except asyncio.CancelledError as error:
+            self.error = error
+            await asyncio.shield(self._abandon())
+        except BaseException as error:  # noqa: BLE001  the reader of the run raises it
+            self.error = error
+            data = {"trace_id": self.trace.trace_id, **totals(self.state), "error": str(error), "error_type": type(error).__name__}
+            self.feed.publish(AgentEvent("trace_failed", data))
+        finally:
+            self.feed.end()
+            self.ended.set()
+
+    async def _guarded(self) -> None:
+        try:
+            await self._loop()
+        except asyncio.CancelledError:
+            if not self.is_cancelling:
+                raise
+            task = asyncio.current_task()
+            while task is not None and task.cancelling():
+                task.uncancel()
+            await self._wind_up()
+        except (Fenced, StoreError):
+            await stop_all(self._running, self._contexts, 0.0)
+            raise
+        except Exception as error:  # noqa: BLE001  a failure is a fact, then the reader's
+            await self._fail(error)
+
+    async def _loop(self) -> None:
+        while True:
+            if self._news.is_set():
+                await self._take_news()
+            action = decide(self.state, self.epoch, self._effects, self.shop.config.parallel_tools)
+            if self.is_cancelling or (isinstance(action, Rest) and action.status == "cancelled"):
+                await self._wind_up()
+                return
+            if isinstance(action, Rest | Wait) and not self._running:
+                await self._rest("waiting" if isinstance(action, Wait) else action.status)
+                return
+            await self._perform(action)
+
+    async def _take_news(self) -> None:
+        self._news.clear()
+        requests, self._requests = self._requests, []
+        if requests:
+            await self.append(lambda _: Batch(tuple((payload, ()) for payload in requests)))
+        await self.catch_up()
+
+    async def _perform(self, action: Action) -> None:
+        match action:
+            case CallModel(is_final):
+                await self._ask(is_final=is_final)
+            case ReadMemory():
+                await self._recall()
+            case Attend(calls):
+                await self._attend(calls)
+            case Open() | Begin() | Settle() | MarkInDoubt() | Conclude() | ReachLimit():
+                await self.append(self._build)
+            case Rest() | Wait():
+                await self._attend(())
+
+    def _build(self, state: RunState) -> Batch:
+        """Return what follows from a state without any effect: refusals, requests, announcements, endings."""
+        action = decide(state, self.epoch, self._effects, self.shop.config.parallel_tools)
+        parents = (state.turn_id,) if state.turn_id else ()
+        match action:
+            case Open(calls):
+                return Batch(tuple((fact, parents) for fact in self._open(state, calls)))
+            case Begin(calls):
+                return Batch(tuple((self._begin(state, call), parents) for call in calls))
+            case Settle(calls):
+                return Batch(tuple((settlement(call, self._language), parents) for call in calls))
+            case MarkInDoubt(calls):
+                return Batch(tuple((in_doubt(call, self.worker, "crash"), parents) for call in calls))
+            case Conclude():
+                return Batch(((said.Conclusion(reply=state.turn_sequence), state.tip),), "completed")
+            case ReachLimit(limit, value):
+                concluded = ((said.Conclusion(reply=state.turn_sequence, is_final=False), state.tip),) if state.answer is not None else ()
+                return Batch((*concluded, (said.LimitReached(limit=limit, value=value), state.tip)), "limit_reached")
+            case _:
+                return Batch(())
+
+    def _open(self, state: RunState, calls: Sequence[CallState]) -> list[Payload]:
+        slots = self.shop.config.parallel_tools - sum(1 for c in state.turn if c.result is None and c.started_epoch == self.epoch)
+        facts: list[Payload] = []
+        for call in calls:
+            plan = self._plans.get(call.call.call_id)
+            if plan is None:
+                plan = self._plans[call.call.call_id] = plan_call(self.shop, state, call)
+            if plan.kind == "refuse":
+                facts.append(refusal(call, plan))
+            elif plan.request is not None:
+                facts.append(plan.request)
+            elif slots > 0:
+                slots -= 1
+                facts.append(said.ToolStarted(call_id=call.call.call_id, attempt=call.attempt + 1))
+        return facts
+
+    def _begin(self, state: RunState, call: CallState) -> Payload:
+        plan = plan_call(self.shop, state, call) if call.decision is None else self._plan_decided(state, call)
+        self._plans[call.call.call_id] = plan
+        if plan.kind == "refuse":
+            return refusal(call, plan)
+        return said.ToolStarted(call_id=call.call.call_id, attempt=call.attempt + 1)
+
+    def _plan_decided(self, state: RunState, call: CallState) -> Plan:
+        """Return the plan of a call that a person let run: with the arguments as decided, checked once more."""
+        if call.decision is not None and call.decision.arguments is not None:
+            call = replace(call, call=replace(call.call, raw_arguments=call.decision.arguments))
+            plan = plan_call(self.shop, state, call)
+            return replace(plan, is_as_asked=False)
+        return plan_call(self.shop, state, call)
+
+    # ---- effects
+
+    async def _ask(self, *, is_final: bool) -> None:
+        if self.feed.has_watchers:
+            self.feed.publish(AgentEvent("step_started", {"trace_id": self.trace.trace_id, "iteration": self.state.iterations, "step_type": "llm_call"}))
+        asked_in = self.state
+        reply = await ask_model(self.shop, asked_in, self.needs, trace_id=self.trace.trace_id, is_final=is_final, tell=self.feed.publish)
+
+        def build(state: RunState) -> Batch:
+            parents = asked_in.tip
+            batch = Batch(((reply, parents),))
+            after = self._after(self._steps(batch.facts))
+            if isinstance(decide(after, self.epoch, self._effects, self.shop.config.parallel_tools), Open | Conclude):
+                follow = self._build(after)  # the reply and what begins at once are one commit
+                return Batch((*batch.facts, *follow.facts), follow.status)
+            return batch
+
+        await self.append(build)
+        self._plans = {k: v for k, v in self._plans.items() if self.state.call(k)} if len(self._plans) > len(self.state.turn) else self._plans
+
+    async def _recall(self) -> None:
+        asked, memories = self.state.input, self.shop.memories
+        assert asked is not None
+        if memories is None:
+            read = said.MemoryRead(error="this process has no memory store")
+        else:
+            scope = f"agent:{asked.agent_type or self.shop.config.agent_type}"
+            read = await recall(memories, self.shop.config, scope=scope, query=task_text(asked.task), uid=self.trace.uid)
+        await self.append(lambda state: Batch(((read, (state.input_id,) if state.input_id else ()),)))
+
+    async def _attend(self, calls: Sequence[CallState]) -> None:
+        """Run the calls that were announced, until one of them (or of those that run already) has ended."""
+        if len(calls) == 1 and not self._running:
+            outcome = await self._run(calls[0])
+            await self._record([outcome])
+            return
+        for call in calls:
+            if call.call.call_id not in self._running:
+                self._running[call.call.call_id] = asyncio.create_task(self._run(call), name=f"tool {call.call.call_id}")
+        news = asyncio.ensure_future(self._news.wait())
+        try:
+            done, _ = await asyncio.wait((*self._running.values(), news), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+        ended = [call_id for call_id, task in self._running.items() if task in done]
+        outcomes = [self._running.pop(call_id).result() for call_id in ended]
+        if outcomes:
+            await self._record(outcomes)
+
+    async def _run(self, call: CallState) -> Outcome:
+        call_id = call.call.call_id
+        plan = self._plans.get(call_id)
+        if plan is None:
+            plan = self._plans[call_id] = self._plan_decided(self.state, call)
+        context = self._contexts[call_id] = context_of(self.shop, self.trace, call, self.needs)
+        try:
+            return await run_tool(self.shop, call, plan, context, language=self._language, worker=self.worker)
+        finally:
+            self._contexts.pop(call_id, None)
+
+    async def _record(self, outcomes: Sequence[Outcome]) -> None:
+        parents = (self.state.turn_id,) if self.state.turn_id else ()
+        batch = Batch(tuple((outcome, parents) for outcome in outcomes))
+        await self.append(lambda _: batch)
+
+    # ---- endings
+
+    async def _rest(self, status: str) -> None:
+        stored = status in ("completed", "limit_reached")  # those were set in the commit of their last step
+        if not stored:
+            await self.append(lambda _: Batch((), status))
+        self.feed.publish(*tell_ending(self.trace.trace_id, self.state, status))
+
+    async def _fail(self, error: Exception) -> None:
+        """Record a failure of the model or the program; the reader raises it."""
+        await stop_all(self._running, self._contexts, self.shop.config.cancel_grace_s)
+        await self._record_stopped("crash")
+        text = self.shop.redactor.text(str(error)) or type(error).__name__
+        fact = said.Failure(error=text, error_type=type(error).__name__, action=type(decide(self.state, self.epoch, self._effects)).__name__)
+        await self.append(lambda state: Batch(((fact, state.tip),), "failed"))
+        self.feed.publish(*tell_ending(self.trace.trace_id, self.state, "failed"))
+        self.error = error
+
+    async def _wind_up(self) -> None:
+        """Stop what runs after a cancel, and say of every started call what is known of it."""
+        await stop_all(self._running, self._contexts, self.shop.config.cancel_grace_s)
+        await self._take_news()
+        await self._record_stopped("cancel")
+        await self._rest("cancelled")
+
+    async def _record_stopped(self, cause: str) -> None:
+        outcomes: dict[str, Outcome] = {k: t.result() for k, t in self._running.items() if t.done() and not t.cancelled() and t.exception() is None}
+        self._running.clear()
+        for call in self.state.turn:
+            call_id = call.call.call_id
+            if call.result is not None or call.started_epoch != self.epoch or call.is_in_doubt or call_id in outcomes:
+                continue
+            is_unsafe = self._effects.get(call.call.name, "unsafe") == "unsafe"
+            outcomes[call_id] = in_doubt(call, self.worker, cause) if is_unsafe else stopped(call, self._language)
+        if outcomes:
+            await self._record(list(outcomes.values()))
+
+    async def _abandon(self) -> None:
+        """The process lets go of the run: stop what runs, give the run up; whoever resumes it goes on from the log."""
+        await stop_all(self._running, self._contexts, 0.0)
+        try:
+            await self.shop.log.add_steps(self.trace.trace_id, (), epoch=self.epoch, changes={"owner": None})
+        except AgentError:
+            logger.debug("trace %s could not be given up", self.trace.trace_id, exc_info=True)

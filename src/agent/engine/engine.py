@@ -1,0 +1,242 @@
+"""Owns the runs of this process: begins them, takes them up again, lets people watch and stop them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import agent.models.payloads as said
+from agent.core.decide import Wait, decide
+from agent.core.fold import advance, fold, start
+from agent.core.prompt import continues_of, final_messages
+from agent.core.state import RunState
+from agent.core.telling import tell, tell_ending
+from agent.engine.beginning import Request, input_of, trace_of
+from agent.engine.conversations import Conversations
+from agent.engine.driver import Driver
+from agent.engine.feed import Watcher
+from agent.engine.following import Follower
+from agent.engine.log import PlainLog, as_trace_log, head_of
+from agent.engine.shop import RunNeeds, Shop
+from agent.errors import Fenced, LimitNotRaised, SettingMissing, Unsupported
+from agent.events import AgentEvent
+from agent.ids import new_id
+from agent.models.trace import ENDED, Step, step_id_of
+from agent.storage.protocols import TraceHead, TraceLog, TraceStore
+
+LOOK_S = 1.0  # how often a watcher of another process's run makes sure that its owner lives
+
+
+class Engine:
+    """The runs that are driven in this process, by trace id."""
+
+    def __init__(self, shop: Shop, store: TraceStore | None) -> None:
+        self.shop, self.store = shop, store
+        self.drivers: dict[str, Driver] = {}
+        self._conversations = Conversations()
+        self._follower = Follower(store, shop.config) if isinstance(store, TraceLog) else None
+
+    # ---- beginning
+
+    async def start(self, request: Request, deps: Any) -> tuple[Driver, Watcher]:
+        """Record a new run, begin to drive it, and return its driver with a watcher that misses nothing."""
+        place = None
+        if request.conversation_id is not None:
+            place = await self._conversations.latest(as_trace_log(self.store, "continue a conversation"), request.conversation_id, request.uid)
+        inherited = await self._conversations.messages(as_trace_log(self.store, "continue a conversation"), place) if place else None
+        payload = input_of(request, self.shop.tools, self.shop.redactor, self.shop.config, place)
+        trace_id = new_id()
+        trace = trace_of(request, payload, trace_id)
+        step = Step(step_id_of(trace_id, 0), trace_id, payload.step_type, 0, (), payload.to_data(), trace.created_at, 1)
+        if isinstance(self.shop.log, PlainLog):
+            await self.shop.log.open_trace(trace, [step], inherited=inherited)
+        else:
+            await self.shop.log.open_trace(trace, [step])
+        state = advance(start(inherited), step)
+        driver = Driver(self.shop, trace, state, epoch=1, needs=RunNeeds({n: request.keywords[n] for n in payload.unstored}, deps))
+        watcher = driver.feed.subscribe()
+        driver.feed.publish(*tell(step, state))
+        self._launch(driver)
+        return driver, watcher
+
+    def _launch(self, driver: Driver) -> None:
+        trace_id = driver.trace.trace_id
+        self.drivers[trace_id] = driver
+        driver.task = asyncio.create_task(driver.drive(), name=f"run {trace_id}")
+        if self._follower is not None:
+
+            def notice(sequence: int) -> None:
+                if sequence >= driver.state.next_sequence:
+                    driver.notice()
+                    driver.looking = asyncio.ensure_future(self._look(driver))
+
+            self._follower.drive(trace_id, notice)
+            driver.task.add_done_callback(lambda _: self._follower.release(trace_id, notice) if self._follower else None)
+        driver.task.add_done_callback(lambda _: self._ended(driver))
+
+    async def _look(self, driver: Driver) -> None:
+        """Interrupt a run that another process cancelled."""
+        news = await self.shop.log.read_steps(driver.trace.trace_id, after=driver.state.next_sequence - 1)
+        if any(step.step_type == "cancelled" for step in news):
+            driver.interrupt()
+
+    def _ended(self, driver: Driver) -> None:
+        if self.drivers.get(driver.trace.trace_id) is driver:
+            del self.drivers[driver.trace.trace_id]
+        if driver.trace.conversation_id is not None and driver.state.status in ENDED:
+            self._conversations.remember((driver.trace.trace_id, driver.state.next_sequence - 1), final_messages(driver.state))
+
+    # ---- watching
+
+    async def stream(self, driver: Driver, watcher: Watcher) -> AsyncIterator[AgentEvent]:
+        """Yield the events of a run that is driven here, then raise what failed it. The run goes on if the reader goes away."""
+        last = -1
+        try:
+            while (event := await watcher.get()) is not None:
+                last = max(last, event.data.get("sequence", -1))
+                yield event
+        finally:
+            driver.feed.leave(watcher)
+        if (driver.was_fenced or watcher.is_behind) and isinstance(self.store, TraceLog):
+            async for event in self.watch(driver.trace.trace_id, after=last):
+                yield event
+        if driver.error is not None:
+            raise driver.error
+
+    async def watch(self, trace_id: str, *, after: int = -1, uid: str | None = None) -> AsyncIterator[AgentEvent]:
+        """Yield the durable events past `after`, then live ones until the run rests or nobody drives it any more."""
+        log = as_trace_log(self.store, "watch a run")
+        head = await head_of(log, trace_id, uid)
+        driver = self.drivers.get(trace_id)
+        watcher = driver.feed.subscribe() if driver else None
+        told: list[AgentEvent] = []
+        state = await self._read(log, trace_id, None, after, told)
+        for event in told:
+            yield event
+        if driver is not None and watcher is not None:
+            async for event in self._rest_of(driver, watcher, state.next_sequence - 1):
+                yield event
+            return
+        async for event in self._watch_others(log, head, state):
+            yield event
+
+    async def _rest_of(self, driver: Driver, watcher: Watcher, told: int) -> AsyncIterator[AgentEvent]:
+        async for event in self._quietly(driver, watcher):
+            if event.type == "awaiting_user_action" or event.data.get("sequence", told + 1) > told:
+                yield event
+
+    async def _quietly(self, driver: Driver, watcher: Watcher) -> AsyncIterator[AgentEvent]:
+        """Yield as `stream` does; what failed the run was told by its last event, and is raised to its own reader only."""
+        try:
+            async for event in self.stream(driver, watcher):
+                yield event
+        except Exception:
+            if driver.error is None:
+                raise
+
+    async def _read(self, log: TraceLog, trace_id: str, state: RunState | None, after: int, told: list[AgentEvent]) -> RunState:
+        """Fold the steps that follow `state`, and put the events of those past `after` into `told`."""
+        steps = await log.read_steps(trace_id, after=state.next_sequence - 1 if state else -1)
+        if state is None:
+            state = start(await self._conversations.messages(log, continues_of(steps)))
+        for step in steps:
+            state = advance(state, step)
+            if step.sequence > after:
+                told.extend(tell(step, state))
+        return state
+
+    async def _watch_others(self, log: TraceLog, head: TraceHead, state: RunState) -> AsyncIterator[AgentEvent]:
+        trace_id = head.trace.trace_id
+        assert self._follower is not None
+        grown = self._follower.watch(trace_id)
+        try:
+            while True:
+                told: list[AgentEvent] = []
+                head = await log.head(trace_id)  # before the steps: what ended it is then among them
+                state = await self._read(log, trace_id, state, -1, told)
+                for event in told:
+                    yield event
+                if head.trace.status != "running":
+                    for event in tell_ending(trace_id, state, head.trace.status):
+                        yield event
+                    return
+                if not head.owner_is_alive:
+                    return
+                grown.clear()
+                try:
+                    async with asyncio.timeout(LOOK_S):
+                        await grown.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            self._follower.leave(trace_id, grown)
+
+    # ---- going on
+
+    async def resume(
+        self, trace_id: str, *, limits: dict[str, Any] | None, take_over: bool, keywords: dict[str, Any], deps: Any, uid: str | None
+    ) -> AsyncIterator[AgentEvent]:
+        """Go on with a run as the table of endings says, yielding its events from here on."""
+        log = as_trace_log(self.store, "resume a run")
+        head = await head_of(log, trace_id, uid)
+        if head.trace.status in ("completed", "cancelled"):
+            return
+        if head.trace.mode != "agent":
+            raise Unsupported(f"trace {trace_id!r} is a single call ({head.trace.status}): call again instead of resuming it")
+        if head.trace.status == "running" and head.owner_is_alive and not take_over:
+            async for event in self.watch(trace_id, after=head.next_sequence - 1):
+                yield event
+            return
+        state = await self._read(log, trace_id, None, -1, [])
+        if isinstance(decide(state, head.epoch + 1, {}), Wait):
+            yield tell_ending(trace_id, state, "waiting")[-1]
+            return
+        needs, raised = self._needs(trace_id, state, keywords, deps), self._raised(trace_id, state, limits)
+        try:
+            driver, watcher = await self._take(log, head, state, needs, raised)
+        except Fenced:  # someone else took it up first
+            async for event in self.watch(trace_id, after=state.next_sequence - 1):
+                yield event
+            return
+        async for event in self.stream(driver, watcher):
+            yield event
+
+    async def _take(self, log: TraceLog, head: TraceHead, state: RunState, needs: RunNeeds, raised: said.Input | None) -> tuple[Driver, Watcher]:
+        trace_id = head.trace.trace_id
+        epoch = await log.claim(trace_id, expected_epoch=head.epoch)
+        state = fold(await log.read_steps(trace_id, after=state.next_sequence - 1), state)
+        driver = Driver(self.shop, head.trace, state, epoch=epoch, needs=needs, worker=head.owner)
+        if raised is not None:
+            await driver.begin_with(raised)
+        watcher = driver.feed.subscribe()
+        self._launch(driver)
+        return driver, watcher
+
+    def _needs(self, trace_id: str, state: RunState, keywords: dict[str, Any], deps: Any) -> RunNeeds:
+        unstored = state.input.unstored if state.input else []
+        missing = tuple(name for name in unstored if name not in keywords)
+        if missing:
+            raise SettingMissing(trace_id, missing)
+        return RunNeeds(keywords, deps)
+
+    def _raised(self, trace_id: str, state: RunState, limits: dict[str, Any] | None) -> said.Input | None:
+        """Return the step that raises limits; None where none are given."""
+        reached = state.limit
+        if reached is not None:
+            now_is = {**state.limits, **(limits or {})}.get(reached.limit)
+            used = max(state.iterations, reached.value or 0) if reached.limit == "max_iterations" else reached.value
+            if not isinstance(now_is, int | float) or (used is not None and now_is <= used):
+                raise LimitNotRaised(
+                    f"trace {trace_id!r} reached its limit {reached.limit}={reached.value}: give limits={{{reached.limit!r}: more than {used}}} to go on"
+                )
+        if not limits:
+            return None
+        return said.Input(limits=dict(limits), max_iterations=limits.get("max_iterations"), is_resume=True)
+
+    async def aclose(self) -> None:
+        """Let go of all runs: each can be resumed from its log."""
+        tasks = [driver.task for driver in self.drivers.values() if driver.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._follower is not None:
+            await self._follower.aclose()

@@ -1,0 +1,115 @@
+"""One tool gets control, and whatever comes of it is a fact for the log."""
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+import agent.models.payloads as said
+from agent.core.calls import safe_name
+from agent.core.state import CallState
+from agent.core.wording import wording
+from agent.engine.planning import Plan
+from agent.engine.shop import BoundState, RunNeeds, Shop
+from agent.errors import ToolArgumentsInvalid, ToolFailed, ToolNotStarted, ToolTimeout
+from agent.models.trace import Trace
+from agent.tools.context import ToolContext
+from agent.tools.invoke import invoke, to_text
+
+logger = logging.getLogger("agent")
+MAX_ERROR_CHARS = 4_000  # of an exception's text that the model is told
+
+
+def context_of(shop: Shop, trace: Trace, call: CallState, needs: RunNeeds) -> ToolContext:
+    """Return what the tool may know of its call; the idempotency key is the same at every attempt."""
+    call_id = call.call.call_id
+    states = BoundState(shop.states, trace.uid) if shop.states is not None else None
+    return ToolContext(
+        trace_id=trace.trace_id,
+        step_id=f"{trace.trace_id}/{call_id.partition('.')[0]}",
+        call_id=call_id,
+        uid=trace.uid,
+        idempotency_key=f"{trace.trace_id}/{call_id}",
+        attempt=call.attempt,
+        state=states,
+        deps=needs.deps,
+    )
+
+
+async def run_tool(shop: Shop, call: CallState, plan: Plan, context: ToolContext, *, language: str, worker: str | None) -> said.ToolCall | said.InDoubtStep:
+    """Run a tool once and return its result, or that its outcome is unknown. Raises only when cancelled."""
+    tool = plan.tool
+    assert tool is not None
+    began = time.perf_counter()
+    timeout_s = tool.timeout_s if tool.timeout_s is not None else shop.config.tool_timeout_s
+    try:
+        result = await invoke(tool, plan.arguments, context, default_timeout_s=shop.config.tool_timeout_s)
+    except ToolTimeout:
+        text = wording("tool_timeout", language, seconds=timeout_s or 0.0)
+        if tool.effect == "unsafe":
+            return in_doubt(call, worker, "timeout", text)
+        return _settled(shop, call, plan, text, began, language, error_type="ToolTimeout")
+    except (ToolNotStarted, ToolArgumentsInvalid) as error:
+        return _settled(shop, call, plan, str(error), began, language, error_type=type(error).__name__, is_executed=False)
+    except ToolFailed as error:
+        return _settled(shop, call, plan, str(error), began, language, error_type=type(error).__name__)
+    except Exception as error:  # noqa: BLE001  whatever a tool raises is a result that the model is told
+        logger.debug("tool %r failed", tool.name, exc_info=True)
+        told = f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS]
+        return _settled(shop, call, plan, wording("tool_error", language, error=told), began, language, error_type=type(error).__name__)
+    return _settled(shop, call, plan, result, began, language)
+
+
+def in_doubt(call: CallState, worker: str | None, cause: str, detail: str | None = None) -> said.InDoubtStep:
+    """Return the step that says: whether this call took effect is not known."""
+    return said.InDoubtStep(
+        call_id=call.call.call_id,
+        tool_name=safe_name(call.call.name),
+        attempt=max(call.attempt, 1),
+        started_at=call.started_at,
+        worker=worker,
+        cause=cause,
+        detail=detail,
+    )
+
+
+def stopped(call: CallState, language: str) -> said.ToolCall:
+    """Return the step of a harmless call that was cut off by a cancel."""
+    return said.ToolCall(
+        call_id=call.call.call_id, tool_name=safe_name(call.call.name), result=wording("cancelled", language), is_ok=False, error_type="Cancelled"
+    )
+
+
+def _settled(
+    shop: Shop, call: CallState, plan: Plan, result: Any, began: float, language: str, *, error_type: str | None = None, is_executed: bool = True
+) -> said.ToolCall:
+    text = shop.redactor.text(to_text(result))
+    if call.decision is not None and call.decision.verdict == "edit":
+        text = wording("edited", language, arguments=to_text(plan.arguments), result=text)
+    assert plan.tool is not None
+    limit = plan.tool.max_result_chars or shop.config.max_result_chars
+    is_cut = len(text) > limit
+    return said.ToolCall(
+        call_id=call.call.call_id,
+        tool_name=safe_name(call.call.name),
+        arguments=None if plan.is_as_asked else plan.arguments,
+        result=text[:limit] + wording("cut", language, left=len(text) - limit) if is_cut else text,
+        is_ok=error_type is None,
+        is_executed=is_executed,
+        took_s=round(time.perf_counter() - began, 6),
+        full_result=text if is_cut else None,
+        error_type=error_type,
+    )
+
+
+async def stop_all(tasks: dict[str, "asyncio.Task[Any]"], contexts: dict[str, ToolContext], grace_s: float) -> None:
+    """Ask running tools to stop, then stop them; returns when they have ended or the grace is over."""
+    for context in contexts.values():
+        context.cancelled.set()
+    if not tasks:
+        return
+    done, left = await asyncio.wait(tasks.values(), timeout=grace_s if any(not t.done() for t in tasks.values()) else 0)
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=grace_s + 1.0)

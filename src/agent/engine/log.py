@@ -1,0 +1,118 @@
+"""Where the steps of a run go: our own stores as they are, the seed's through an adapter, or nowhere."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from agent.clock import now
+from agent.core.messages import Messages
+from agent.core.prompt import Expander
+from agent.errors import TraceNotFound, Unsupported
+from agent.models.trace import ENDED, Step, Trace
+from agent.storage.protocols import TraceHead, TraceLog, TraceStore
+
+
+@runtime_checkable
+class RunLog(Protocol):
+    """What driving a run needs of a log; `TraceLog` has all of it."""
+
+    async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
+        """Record a new trace with its first steps."""
+        ...
+
+    async def add_steps(self, trace_id: str, steps: Sequence[Step], *, epoch: int | None = None, changes: Mapping[str, Any] | None = None) -> None:
+        """Append steps whole or not at all."""
+        ...
+
+    async def read_steps(self, trace_id: str, *, after: int = -1, limit: int | None = None) -> list[Step]:
+        """Return steps as recorded."""
+        ...
+
+
+class Unrecorded:
+    """A log that keeps nothing: runs without a trace store. They cannot be resumed, watched or decided later."""
+
+    is_recorded = False
+
+    async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
+        """Do nothing."""
+
+    async def add_steps(self, trace_id: str, steps: Sequence[Step], *, epoch: int | None = None, changes: Mapping[str, Any] | None = None) -> None:
+        """Do nothing."""
+
+    async def read_steps(self, trace_id: str, *, after: int = -1, limit: int | None = None) -> list[Step]:
+        """Return nothing."""
+        return []
+
+
+class PlainLog:
+    """Any store with the seed's methods: one `add_step` each, with the full `messages` in every model call.
+
+    Appends are not whole-or-nothing and not fenced there, so a run can be recorded, not resumed.
+    """
+
+    is_recorded = True
+
+    def __init__(self, store: TraceStore) -> None:
+        self.store = store
+        self._expanders: dict[str, Expander] = {}
+
+    async def open_trace(self, trace: Trace, steps: Sequence[Step], *, inherited: Messages | None = None) -> None:
+        """Record a new trace, then its steps one by one."""
+        await self.store.create_trace(trace)
+        self._expanders[trace.trace_id] = Expander(inherited)
+        await self.add_steps(trace.trace_id, steps)
+
+    async def add_steps(self, trace_id: str, steps: Sequence[Step], *, epoch: int | None = None, changes: Mapping[str, Any] | None = None) -> None:
+        """Add the steps one by one, each whole in itself; then the changes of the trace that the seed knows."""
+        expander = self._expanders.setdefault(trace_id, Expander())
+        for step in steps:
+            await self.store.add_step(expander.next(step))
+        known = {k: v for k, v in (changes or {}).items() if k in ("status", "completed_at", "total_tokens", "total_cost")}
+        if known:
+            await self.store.update_trace(trace_id, **known)
+        if known.get("status") in ENDED:
+            self._expanders.pop(trace_id, None)
+
+    async def read_steps(self, trace_id: str, *, after: int = -1, limit: int | None = None) -> list[Step]:
+        """Return the steps after a sequence, read whole."""
+        steps = [step for step in await self.store.get_trace_steps(trace_id) if step.sequence > after]
+        return steps[:limit]
+
+
+def as_run_log(store: TraceStore | None) -> RunLog:
+    """Return the log to drive runs with."""
+    if store is None:
+        return Unrecorded()
+    return store if isinstance(store, TraceLog) else PlainLog(store)
+
+
+def as_trace_log(store: TraceStore | None, wanted: str) -> TraceLog:
+    """Return the store if it can do `wanted`.
+
+    Raises:
+        Unsupported: there is none, or it has only the seed's methods.
+    """
+    if isinstance(store, TraceLog):
+        return store
+    what = "without a trace store nothing is recorded" if store is None else f"{type(store).__name__} has only the seed's methods (no add_steps, claim, head …)"
+    raise Unsupported(f"cannot {wanted}: {what}. Use a store of agent.open_store(...), such as sqlite:///runs.db")
+
+
+async def head_of(log: TraceLog, trace_id: str, uid: str | None) -> TraceHead:
+    """Return where a trace stands.
+
+    Raises:
+        TraceNotFound: there is none, or it is another uid's.
+    """
+    head = await log.head(trace_id)
+    if uid is not None and head.trace.uid != uid:
+        raise TraceNotFound(trace_id)
+    return head
+
+
+def ending_changes(status: str, totals: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the commit that ends or parks a run sets in its trace."""
+    changes = {"status": status, "owner": None, **totals}
+    if status in ENDED:
+        changes["completed_at"] = now()
+    return changes

@@ -1,0 +1,64 @@
+"""What all runs of one runner share."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.config import AgentConfig
+from agent.core.redact import Redactor, secrets_in
+from agent.engine.log import RunLog
+from agent.llm.contract import LLMCall
+from agent.storage.protocols import MemoryStore, StateStore
+from agent.tools.registry import ToolRegistry
+
+
+@dataclass(slots=True)
+class Shop:
+    """The log, the model, the tools, the memory and the settings that drivers work with."""
+
+    log: RunLog
+    llm_call: LLMCall | None
+    tools: ToolRegistry
+    memories: MemoryStore | None
+    states: StateStore | None
+    config: AgentConfig
+    redactor: Redactor = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Collect the secrets that are known at this moment."""
+        secrets = dict(secrets_in(os.environ)) if self.config.redact_environment else {}
+        self.redactor = Redactor({**secrets, **self.config.secrets})
+
+
+class BoundState:
+    """The state store as one tenant sees it: what a tool gets as `ctx.state`."""
+
+    __slots__ = ("_store", "_uid")
+
+    def __init__(self, store: StateStore, uid: str | None) -> None:
+        self._store, self._uid = store, uid
+
+    async def get(self, key: str) -> Any:
+        """Return the value, or None."""
+        return await self._store.get(key, uid=self._uid)
+
+    async def set(self, key: str, value: Any, *, if_version: int | None = None, ttl_s: float | None = None) -> int:
+        """Set a value and return its version; `if_version` as in the store."""
+        return await self._store.set(key, value, uid=self._uid, if_version=if_version, ttl_s=ttl_s)
+
+    async def delete(self, key: str) -> Any:
+        """Remove a value."""
+        return await self._store.delete(key, uid=self._uid)
+
+    async def list(self, prefix: str = "") -> Any:
+        """Return the entries whose key begins with `prefix`."""
+        return await self._store.list(prefix, uid=self._uid)
+
+
+@dataclass(slots=True)
+class RunNeeds:
+    """What a run needs and the log never holds: keywords that may be keys or clients, and injected dependencies."""
+
+    passing: Mapping[str, Any] = field(default_factory=dict)
+    deps: Any = None

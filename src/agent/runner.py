@@ -1,0 +1,214 @@
+"""The facade: one object to run agents with, watch them, stop them and teach them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import agent.models.payloads as said
+from agent.config import ANONYMOUS, AgentConfig, CallResult
+from agent.engine.beginning import Request, tenant
+from agent.engine.calling import call_once
+from agent.engine.engine import Engine
+from agent.engine.feedback import give_feedback
+from agent.engine.log import as_run_log
+from agent.engine.shop import Shop
+from agent.engine.stopping import cancel, pause
+from agent.errors import BadInput
+from agent.events import AgentEvent
+from agent.llm.contract import LLMCall
+from agent.storage.protocols import MemoryStore, StateStore, TraceStore
+from agent.tools.registry import ToolRegistry, get_tool_registry
+
+__all__ = ["ANONYMOUS", "AgentConfig", "AgentRunner", "CallResult"]
+DEFAULT_MODEL = "gpt-4o"  # the seed's
+
+
+class AgentRunner:
+    """Runs agents. `call()` is one model call; `run()` a loop with tools, memory and a record.
+
+    The engine owns the runs: a reader of `run()` that goes away neither stops nor breaks its run. Close with `aclose()` or
+    use `async with`; runs that are still going are then let go and can be resumed.
+    """
+
+    def __init__(
+        self,
+        trace_store: TraceStore | None = None,
+        memory_store: MemoryStore | None = None,
+        state_store: StateStore | None = None,
+        tool_registry: ToolRegistry | None = None,
+        llm_call: LLMCall | None = None,
+        config: AgentConfig | None = None,
+    ) -> None:
+        self.trace_store = trace_store
+        self.memory_store = memory_store
+        self.state_store = state_store
+        self.tools = tool_registry if tool_registry is not None else get_tool_registry()
+        self.llm_call = llm_call
+        self.config = config if config is not None else AgentConfig()
+        self._shop = Shop(as_run_log(trace_store), llm_call, self.tools, memory_store, state_store, self.config)
+        self._engine = Engine(self._shop, trace_store)
+
+    def _model(self) -> LLMCall:
+        if self.llm_call is None:
+            raise BadInput(
+                "no llm_call was given to AgentRunner: pass llm_call=agent.open_model('provider:model'), or any async (messages, model, tools, **kw) -> dict"
+            )
+        self._shop.llm_call = self.llm_call
+        return self.llm_call
+
+    async def call(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_MODEL,
+        tools: Sequence[str] | None = None,
+        uid: str | None = None,
+        trace: bool = True,
+        **kwargs: Any,
+    ) -> CallResult:
+        """Return the result of one model call; recorded where there is a trace store and `trace` is true.
+
+        Raises:
+            Exception: whatever the model raised; the trace then ends `failed`.
+        """
+        self._model()
+        return await call_once(self._shop, self.trace_store if trace else None, messages=messages, model=model, tools=tools, uid=tenant(uid), keywords=kwargs)
+
+    async def run(
+        self,
+        task: Any,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+        system_prompt: str | None = None,
+        model: str = DEFAULT_MODEL,
+        tools: Sequence[str] | None = None,
+        agent_type: str | None = None,
+        uid: str | None = None,
+        max_iterations: int | None = None,
+        enable_memory: bool | None = None,
+        auto_execute_tools: bool | None = None,
+        *,
+        conversation_id: str | None = None,
+        deps: Any = None,
+        limits: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AgentEvent]:
+        """Run an agent on a task and yield its events, the last one an ending.
+
+        `task` is text, or content parts with images. Keywords beyond these go to the model; those in
+        `agent.config.STORED_SETTINGS` are stored with the run, others (keys, clients) never.
+
+        Raises:
+            BadInput: an argument cannot be used; nothing was recorded.
+            Exception: what failed the run, after its `trace_failed` event.
+        """
+        self._model()
+        config = self.config
+        bounds = dict(limits or {})
+        bound = max_iterations if max_iterations is not None else bounds.get("max_iterations", config.max_iterations)
+        if not isinstance(bound, int) or isinstance(bound, bool) or bound < 0:
+            raise BadInput(f"max_iterations must be a whole number from 0 on, not {bound!r}")
+        is_remembering = enable_memory if enable_memory is not None else config.enable_memory
+        request = Request(
+            task=task,
+            messages=messages,
+            system_prompt=system_prompt,
+            model=model,
+            tools=tools,
+            agent_type=agent_type or config.agent_type,
+            uid=tenant(uid),
+            max_iterations=bound,
+            enable_memory=is_remembering and self.memory_store is not None,
+            auto_execute_tools=auto_execute_tools if auto_execute_tools is not None else config.auto_execute_tools,
+            conversation_id=conversation_id,
+            limits=bounds,
+            keywords=kwargs,
+        )
+        driver, watcher = await self._engine.start(request, deps)
+        async for event in self._engine.stream(driver, watcher):
+            yield event
+
+    async def resume(
+        self, trace_id: str, *, limits: Mapping[str, Any] | None = None, take_over: bool = False, deps: Any = None, uid: str | None = None, **kwargs: Any
+    ) -> AsyncIterator[AgentEvent]:
+        """Go on with a run from its log and yield its events from here on.
+
+        A run with a living owner is only watched, unless `take_over`. `limits` raise those the run had. With `uid`, another
+        uid's run is as if it were not there.
+
+        Raises:
+            TraceNotFound: there is none.
+            LimitNotRaised: it reached a limit that `limits` do not raise.
+            SettingMissing: it began with a keyword that is never stored; give it again.
+            Exception: what failed the run, after its `trace_failed` event.
+        """
+        self._model()
+        async for event in self._engine.resume(trace_id, limits=dict(limits) if limits else None, take_over=take_over, keywords=kwargs, deps=deps, uid=uid):
+            yield event
+
+    async def watch(self, trace_id: str, after: int = -1, *, uid: str | None = None) -> AsyncIterator[AgentEvent]:
+        """Yield a run's durable events past sequence `after`, then live ones until it rests.
+
+        A run whose owner died is told as far as it went; the stream then ends without an ending.
+
+        Raises:
+            TraceNotFound: there is none.
+        """
+        async for event in self._engine.watch(trace_id, after=after, uid=uid):
+            yield event
+
+    async def pause(self, trace_id: str, by: str | None = None, *, uid: str | None = None) -> None:
+        """Have a run rest at its next safe point; returns when the request is on the record.
+
+        Raises:
+            TraceNotFound: there is none.
+            RunError: it has ended.
+        """
+        await pause(self._engine, trace_id, by=by, uid=uid)
+
+    async def cancel(self, trace_id: str, by: str | None = None, *, uid: str | None = None) -> None:
+        """End a run for good; returns when that is on the record and what it ran here has stopped.
+
+        Raises:
+            TraceNotFound: there is none.
+            RunError: it has an answer already.
+        """
+        await cancel(self._engine, trace_id, by=by, uid=uid)
+
+    async def add_feedback(
+        self,
+        trace_id: str,
+        target_step_id: str,
+        feedback_type: Literal["positive", "negative", "correction"],
+        content: str,
+        extract_experience: bool = True,
+        *,
+        by: str | None = None,
+        corrected: Any = None,
+        uid: str | None = None,
+    ) -> str | None:
+        """Record feedback on a step; return the id of the experience made of it, or None.
+
+        Raises:
+            TraceNotFound, StepNotFound: there is none; nothing was recorded.
+            FeedbackInvalid: no such kind of feedback, or no words.
+        """
+        feedback = said.Feedback(target_step_id=target_step_id, feedback_type=feedback_type, content=content, by=by, corrected=corrected)
+        return await give_feedback(
+            self.trace_store,
+            self.memory_store,
+            self._shop.redactor,
+            trace_id=trace_id,
+            feedback=feedback,
+            extract=extract_experience,
+            attempts=self.config.max_append_attempts,
+            uid=uid,
+        )
+
+    async def aclose(self) -> None:
+        """Let go of all runs that are driven here: each can be resumed from its log."""
+        await self._engine.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()

@@ -1,0 +1,3 @@
+"""For tests, ours and yours: scripted models, contract suites."""
+
+__all__: list[str] = []
