@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from agent.errors import SchemaUnsupported, ToolArgumentsInvalid
-from agent.tools.json_text import NotJson, encode_json, plain_json
+from agent.tools.json_text import NotJson, encode_json, parse_json, plain_json
 from agent.tools.tool import Complaints, shortened
 
 MAX_COMPLAINTS = 10
@@ -165,8 +165,8 @@ def _coerced(value: Any, schema: Any) -> Any:
 
 def _number(text: str, *, is_integer: bool) -> Any:
     try:
-        found = json.loads(text.strip()[:40])
-    except ValueError:
+        found = parse_json(text)
+    except NotJson:
         return text
     if type(found) is int or (type(found) is float and not is_integer):
         return found

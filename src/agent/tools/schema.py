@@ -10,6 +10,7 @@ from agent.tools.json_text import NotJson, encode_json
 from agent.tools.signature import Parameter, Signature
 from agent.tools.tidy import tidy
 from agent.tools.tool import ArgumentChecker, Complaints, shortened
+from agent.tools.typed_dicts import portable
 
 MAX_COMPLAINTS = 10
 
@@ -98,7 +99,7 @@ def _field(parameter: Parameter, description: str | None) -> Any:
     from pydantic import Field
     from pydantic.fields import FieldInfo
 
-    base, metadata = parameter.annotation, []
+    base, metadata = portable(parameter.annotation), []
     if get_origin(base) is Annotated:
         base, *metadata = get_args(base)
     if isinstance(parameter.default, FieldInfo):

@@ -1,0 +1,426 @@
+import enum
+import functools
+import json
+import operator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict
+from uuid import UUID
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent.errors import SchemaUnsupported, ToolArgumentsInvalid
+from agent.tools.context import ToolContext
+from agent.tools.registry import ToolRegistry
+from agent.tools.tool import Tool
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Address(BaseModel):
+    """Where someone lives."""
+
+    street: str
+    title: str = ""
+
+
+class Person(BaseModel):
+    name: str
+    home: Address
+    work: Address | None = None
+
+
+class Node(BaseModel):
+    value: int
+    children: list["Node"] = []
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+
+
+class Loose(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    known: int = 0
+
+
+@dataclass
+class Point:
+    x: int
+    y: int = 0
+
+
+class Window(TypedDict):
+    width: int
+    height: NotRequired[int]
+
+
+def made(function: Callable[..., Any], **options: Any) -> Tool:
+    return ToolRegistry().register(function, effect="read", **options)
+
+
+def properties(function: Callable[..., Any]) -> dict[str, Any]:
+    found: dict[str, Any] = made(function).parameters["properties"]
+    return found
+
+
+def simple(text: str, count: int, ratio: float, flag: bool, items: list[int], table: dict[str, int], free: Any) -> None: ...
+
+
+def test_plain_types_have_small_schemas() -> None:
+    assert made(simple).parameters == {
+        "type": "object",
+        "properties": {
+            "text": {"type": "string"},
+            "count": {"type": "integer"},
+            "ratio": {"type": "number"},
+            "flag": {"type": "boolean"},
+            "items": {"type": "array", "items": {"type": "integer"}},
+            "table": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "free": {},
+        },
+        "required": ["text", "count", "ratio", "flag", "items", "table", "free"],
+        "additionalProperties": False,
+    }
+
+
+def test_defaults_and_choices_are_in_the_schema() -> None:
+    def choose(size: Literal["s", "m"], colour: Colour = Colour.RED, old: Optional[int] = None, none: int = None, odd: Any = object) -> None:  # type: ignore[assignment]  # noqa: RUF013, UP045
+        ...
+
+    found = properties(choose)
+
+    assert found["size"] == {"enum": ["s", "m"], "type": "string"}
+    assert found["colour"] == {"enum": ["red", "blue"], "type": "string", "default": "red"}
+    assert found["old"] == {"anyOf": [{"type": "integer"}, {"type": "null"}]}
+    assert found["none"] == found["old"]
+    assert found["odd"] == {}
+    assert made(choose).parameters["required"] == ["size"]
+
+
+def test_models_are_put_in_place_and_closed_and_keep_a_property_called_title() -> None:
+    def invite(person: Person, cat: Annotated[Cat | Dog, Field(discriminator="kind")]) -> None: ...
+
+    parameters = made(invite).parameters
+
+    home = {
+        "type": "object",
+        "description": "Where someone lives.",
+        "properties": {"street": {"type": "string"}, "title": {"type": "string", "default": ""}},
+        "required": ["street"],
+        "additionalProperties": False,
+    }
+    assert parameters["properties"]["person"]["properties"]["home"] == home
+    assert parameters["properties"]["person"]["properties"]["work"] == {"anyOf": [home, {"type": "null"}], "default": None}
+    assert "$defs" not in parameters
+    assert "$ref" not in json.dumps(parameters)
+
+
+def test_a_recursive_model_keeps_its_definition() -> None:
+    def grow(tree: Node) -> int:
+        return len(tree.children)
+
+    parameters = made(grow).parameters
+
+    assert parameters["properties"]["tree"] == {"$ref": "#/$defs/Node"}
+    assert set(parameters["$defs"]) == {"Node"}
+    assert parameters["$defs"]["Node"]["additionalProperties"] is False
+
+
+def test_definitions_that_would_grow_beyond_bounds_stay_definitions() -> None:
+    from pydantic import create_model
+
+    model: Any = create_model("Level0", value=(int, ...))
+    for level in range(1, 25):
+        model = create_model(f"Level{level}", left=(model, ...), right=(model, ...))
+
+    def deep(tree: Any) -> None: ...
+
+    deep.__annotations__["tree"] = model
+
+    assert len(made(deep).schema_json) < 20_000
+    assert len(made(deep).parameters["$defs"]) == 25
+
+
+def test_a_model_that_allows_extra_keys_gets_them() -> None:
+    def take(loose: Loose) -> dict[str, Any]:
+        return loose.model_dump()
+
+    tool = made(take)
+
+    assert tool.checker.bind({"loose": {"known": 1, "more": 2}})[1]["loose"].model_extra == {"more": 2}
+    with pytest.raises(ToolArgumentsInvalid):
+        tool.checker.bind({"loose": {}, "more": 2})
+
+
+async def test_functions_get_typed_values() -> None:
+    seen: dict[str, Any] = {}
+
+    def take(  # one of each
+        person: Person,
+        point: Point,
+        window: Window,
+        colour: Colour,
+        day: date,
+        moment: datetime,
+        key: UUID,
+        amount: Decimal,
+        path: Path,
+        pair: tuple[int, str],
+        names: set[str],
+        windows: list[Window | None],
+    ) -> None:
+        seen.update(locals())
+
+    registry = ToolRegistry()
+    registry.register(take, effect="read")
+    await registry.execute(
+        "take",
+        {
+            "person": {"name": "Ada", "home": {"street": "s"}},
+            "point": {"x": 1},
+            "window": {"width": 2},
+            "colour": "blue",
+            "day": "2026-01-02",
+            "moment": "2026-01-02T03:04:05Z",
+            "key": "12345678123456781234567812345678",
+            "amount": "1.50",
+            "path": "a/b",
+            "pair": [1, "x"],
+            "names": ["a", "b"],
+            "windows": [{"width": 1, "height": 2}, None],
+        },
+    )
+
+    assert seen["person"] == Person(name="Ada", home=Address(street="s"))
+    assert seen["point"] == Point(1)
+    assert seen["window"] == {"width": 2}
+    assert seen["windows"] == [{"width": 1, "height": 2}, None]
+    assert seen["colour"] is Colour.BLUE
+    assert seen["day"] == date(2026, 1, 2)
+    assert seen["moment"].tzinfo is not None
+    assert seen["key"] == UUID("12345678123456781234567812345678")
+    assert seen["amount"] == Decimal("1.50")
+    assert seen["path"] == Path("a/b")
+    assert seen["pair"] == (1, "x")
+    assert seen["names"] == {"a", "b"}
+
+
+def test_field_says_more_than_the_docstring() -> None:
+    def book(
+        seats: Annotated[int, Field(ge=1, le=9, description="how many")],
+        row: int = Field(default=3, lt=100),
+        origin: Annotated[str, Field(alias="from")] = "here",
+        needed: str = Field(..., max_length=5),
+    ) -> None:
+        """Book seats.
+
+        Args:
+            seats: from the docstring
+            row: which row
+            origin: where from
+            needed: as Field has none
+        """
+
+    tool = made(book, editable_params=["from"])
+
+    assert tool.parameters["properties"] == {
+        "seats": {"type": "integer", "minimum": 1, "maximum": 9, "description": "how many"},
+        "row": {"type": "integer", "exclusiveMaximum": 100, "default": 3, "description": "which row"},
+        "from": {"type": "string", "default": "here", "description": "where from"},
+        "needed": {"type": "string", "maxLength": 5, "description": "as Field has none"},
+    }
+    assert tool.parameters["required"] == ["seats", "needed"]
+    assert tool.checker.bind({"seats": 1, "needed": "x", "from": "there"})[1] == {"seats": 1, "row": 3, "needed": "x", "origin": "there"}
+
+
+GOOGLE = """Find things.
+
+    In all places.
+
+    Args:
+        query: what to
+            look for
+        limit (int): how many
+
+    Returns:
+        list: things
+    """
+NUMPY = """Find things.
+
+    In all places.
+
+    Parameters
+    ----------
+    query : str
+        what to look for
+    limit : int, optional
+        how many
+
+    Returns
+    -------
+    list
+        things
+    """
+SPHINX = """Find things.
+
+    In all places.
+
+    :param query: what to look for
+    :param int limit: how many
+    :returns: things
+    """
+
+
+@pytest.mark.parametrize("doc", [GOOGLE, NUMPY, SPHINX], ids=["google", "numpy", "sphinx"])
+def test_docstrings_of_three_styles_are_read(doc: str) -> None:
+    def find(query: str, limit: int = 5) -> None: ...
+
+    find.__doc__ = doc
+    tool = made(find)
+
+    assert tool.description == "Find things.\n\nIn all places."
+    assert tool.parameters["properties"]["query"]["description"] == "what to look for"
+    assert tool.parameters["properties"]["limit"]["description"] == "how many"
+
+
+def test_a_docstring_that_describes_no_parameter_is_the_description() -> None:
+    def pay(to: str) -> None: ...
+
+    pay.__doc__ = "Pay someone.\n\nArgs:\n    to: who is paid\n    ghost: not there"
+
+    assert made(pay).description == "Pay someone."
+    assert properties(pay) == {"to": {"type": "string", "description": "who is paid"}}
+    assert made(lambda: None, name="none").description == ""
+    assert made(pay, description="Mine").description == "Mine"
+
+
+def test_the_context_is_left_out_wherever_it_stands() -> None:
+    def first(ctx: ToolContext, a: int) -> None: ...
+    def last(a: int, *, where: ToolContext | None = None) -> None: ...
+    def annotated(a: int, it: Annotated[ToolContext, "x"]) -> None: ...
+    def postponed(a: int, ctx: "ToolContext") -> None: ...
+    def untyped(ctx, a: int) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
+
+    for function, parameter in ((first, "ctx"), (last, "where"), (annotated, "it"), (postponed, "ctx"), (untyped, "ctx")):
+        tool = made(function)
+
+        assert list(tool.parameters["properties"]) == ["a"]
+        assert tool.context_parameter == parameter
+
+
+class Counter:
+    """Counts."""
+
+    def __init__(self) -> None:
+        self.n = 0
+
+    def add(self, by: int = 1) -> int:
+        """Add to the count."""
+        self.n += by
+        return self.n
+
+    @classmethod
+    def kind(cls, a: int) -> str:
+        return f"{cls.__name__}{a}"
+
+    @staticmethod
+    def twice(a: int) -> int:
+        return 2 * a
+
+    def __call__(self, start: int) -> int:
+        self.n = start
+        return start
+
+
+async def test_methods_partials_callable_objects_and_lambdas_are_tools() -> None:
+    registry, counter = ToolRegistry(), Counter()
+
+    def tell(secret: str, text: str, *, times: int = 1) -> str:
+        """Tell."""
+        return f"{secret} {text * times}"
+
+    registry.register(counter.add, effect="unsafe")
+    registry.register(Counter.kind, effect="read")
+    registry.register(Counter.twice, effect="read")
+    registry.register(counter, effect="unsafe", name="reset")
+    registry.register(functools.partial(tell, secret="s", times=2), effect="read")
+    registry.register(functools.partial(tell, "t"), effect="read", name="tell_t")
+    registry.register(lambda a: a, effect="read", name="same")
+
+    assert await registry.execute("add", {"by": 2}) == "2"
+    assert await registry.execute("kind", {"a": 1}) == "Counter1"
+    assert await registry.execute("twice", {"a": 2}) == "4"
+    assert await registry.execute("reset", {"start": 7}) == "7"
+    assert await registry.execute("tell", {"text": "x"}) == "s xx"
+    assert await registry.execute("tell_t", {"text": "x"}) == "t x"
+    assert await registry.execute("same", {"a": [1]}) == "[1]"
+    assert registry.get("add").description == "Add to the count."
+    assert registry.get("reset").description == "Counts."
+    assert list(registry.get("tell").parameters["properties"]) == ["text"]  # what was bound is not the model's to change
+
+
+def generator(a: int) -> Iterator[int]:
+    yield a
+
+
+async def async_generator(a: int) -> AsyncIterator[int]:
+    yield a
+
+
+def stars(*values: int) -> None: ...
+def keywords(**values: int) -> None: ...
+def by_position(a: int, /) -> None: ...
+def unknown_type(a: "Missing") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+def callback(a: Callable[[], None]) -> None: ...
+def strange(a: operator.itemgetter) -> None: ...  # type: ignore[type-arg]
+def two_contexts(a: ToolContext, b: ToolContext) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "part"),
+    [
+        (stars, r"\*values"),
+        (keywords, r"\*\*values"),
+        (by_position, "by position only"),
+        (unknown_type, "'Missing'"),
+        (callback, "'a'"),
+        (strange, "'a'"),
+        (two_contexts, "twice"),
+        (generator, "in pieces"),
+        (async_generator, "in pieces"),
+        (Counter, "is a class"),
+        (int.bit_length, "by position only"),
+        (5, "cannot be called"),
+    ],
+)
+def test_what_gives_no_schema_is_refused_with_its_reason(function: Any, part: str) -> None:
+    with pytest.raises(SchemaUnsupported, match=part):
+        made(function)
+
+
+def test_the_schema_hash_changes_with_what_the_model_sees_and_only_then() -> None:
+    def search(query: str) -> int:
+        return 1
+
+    def other() -> Callable[..., Any]:
+        def search(query: str) -> int:
+            return 2
+
+        return search
+
+    assert made(search).schema_hash == made(other(), timeout_s=3).schema_hash
+    assert made(search).schema_hash != made(search, description="x").schema_hash
+    assert made(search).schema_hash != made(search, name="find").schema_hash
+    assert len(made(search).schema_hash) == 64
