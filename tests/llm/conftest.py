@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ class ChatServer:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
+        self.asked = asyncio.Event()
         self.closing = asyncio.Event()
         self.url = ""
 
@@ -88,6 +89,7 @@ class ChatServer:
             self.paths.append(first.split()[1])
             self.headers.append(headers)
             self.requests.append(json.loads(body))
+            self.asked.set()
             answered = self.answers.popleft()(writer)
             if asyncio.iscoroutine(answered):
                 await answered
@@ -118,7 +120,7 @@ async def chat_server() -> AsyncIterator[ChatServer]:
 
 
 @pytest.fixture(autouse=True)
-def no_keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make tests blind to the keys and addresses of the person who runs them."""
     from agent.llm.endpoints import ENDPOINTS, variable_of
 
@@ -130,7 +132,6 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    yield
 
 
 @pytest.fixture

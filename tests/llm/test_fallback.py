@@ -113,9 +113,10 @@ async def test_a_stream_of_failures_fails() -> None:
 
 
 async def test_a_plain_function_may_stand_in_a_chain() -> None:
-    async def plain(messages: Any, model: str, tools: Any = None) -> Reply:
+    async def seed_like(messages: Any, model: str, tools: Any = None) -> Reply:
         return {"content": model}
 
+    plain: Any = seed_like
     chain = Fallback([Named("a:1", ModelUnavailable("down")), plain])
 
     assert (await chain(USER, "gpt-4o"))["content"] == "gpt-4o"

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from agent.errors import BadInput, ModelNotConfigured
-from agent.llm import available
 from agent.llm.available import default_model, provider_statuses, require_extra
 from agent.llm.endpoints import ENDPOINTS, base_url_of, host_of, is_loopback, key_of
 from agent.llm.names import ModelName, answering_model, named_for, parse_chain, parse_name
@@ -141,13 +140,13 @@ def test_the_default_is_else_of_the_first_provider_with_a_key() -> None:
 
 
 def test_the_default_is_else_the_embedded_model_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(available.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
 
     assert default_model({}) == "local"
 
 
 def test_without_any_the_error_lists_three_ways_and_a_key_that_lacks_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(available.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
     with pytest.raises(ModelNotConfigured, match=r"(?s)1\. name one.*2\. set a provider's key.*3\. install.*a key for openai is set, but.*seasoned\[openai\]"):
         default_model({"OPENAI_API_KEY": "sk-secret-secret"})
@@ -166,7 +165,7 @@ def test_statuses_say_what_is_missing_and_never_a_key() -> None:
 
 @pytest.mark.parametrize("extra", ["openai", "providers", "local"])
 def test_a_missing_extra_is_told_with_the_command_that_installs_it(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(available.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
     with pytest.raises(ModelNotConfigured, match=rf"pip install 'seasoned\[{extra}\]'"):
         require_extra(extra, "x:y")

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -83,7 +85,7 @@ async def test_parallel_calls_come_in_order_each_with_an_id_of_its_own(chat_serv
 async def test_malformed_arguments_go_back_as_an_object_that_tells_them(chat_server: Any) -> None:
     chat_server.says({"content": "sorry"})
     calls = [call("add", '{"a": oops', "x"), call("add", "", "y"), call("add", {"a": 1}, "z"), call("add", "[1]", "w")]
-    history = [*USER, {"role": "assistant", "content": None, "tool_calls": calls}]
+    history: list[dict[str, Any]] = [*USER, {"role": "assistant", "content": None, "tool_calls": calls}]
     before = json.dumps(history)
 
     await model_at(chat_server)(history)
@@ -95,7 +97,7 @@ async def test_malformed_arguments_go_back_as_an_object_that_tells_them(chat_ser
 
 async def test_only_keys_of_the_format_are_sent(chat_server: Any) -> None:
     chat_server.says({"content": "ok"})
-    history = [
+    history: list[dict[str, Any]] = [
         {"role": "system", "content": "be kind", "cached": True},
         {"role": "assistant", "content": "x", "tool_calls": None, "provider_state": {"provider": "anthropic", "blocks": []}, "step_id": "s"},
         {"role": "assistant", "content": None, "tool_calls": [call("add", "{}", extra="no")]},
@@ -189,7 +191,16 @@ async def test_content_in_parts_is_read_as_text_and_thoughts(chat_server: Any) -
 
 
 @pytest.mark.parametrize(
-    "usage", [None, {}, {"prompt_tokens": None, "completion_tokens": None, "prompt_tokens_details": None}, {"prompt_tokens": "many"}, [], "none"]
+    "usage",
+    [
+        None,
+        {},
+        {"prompt_tokens": None, "completion_tokens": None, "prompt_tokens_details": None},
+        {"prompt_tokens": "many", "completion_tokens": float("inf")},
+        {"prompt_tokens": -1},
+        [],
+        "none",
+    ],
 )
 async def test_unknown_token_counts_stay_unknown(chat_server: Any, usage: Any) -> None:
     chat_server.says({"content": "hi"}, usage=usage)
@@ -246,7 +257,7 @@ async def test_a_refusal_is_the_content(chat_server: Any) -> None:
 async def test_what_is_no_chat_completion_points_at_the_base_url(chat_server: Any, payload: Any) -> None:
     chat_server.sends(payload)
 
-    with pytest.raises(ModelRejected, match="not a chat completion.*base URL"):
+    with pytest.raises(ModelRejected, match=r"not a chat completion.*base URL"):
         await model_at(chat_server)(USER)
 
 
@@ -263,9 +274,10 @@ async def test_an_error_inside_an_answer_counts_by_its_code(chat_server: Any) ->
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(408, ModelUnavailable), (409, ModelUnavailable), (429, ModelUnavailable), (500, ModelUnavailable), (503, ModelUnavailable), (529, ModelUnavailable)]
-    + [(400, ModelRejected), (401, ModelRejected), (402, ModelRejected), (403, ModelRejected), (404, ModelRejected), (422, ModelRejected)]
-    + [(307, ModelRejected)],
+    [
+        *((status, ModelUnavailable) for status in (408, 409, 429, 500, 503, 529)),
+        *((status, ModelRejected) for status in (307, 400, 401, 402, 403, 404, 422)),
+    ],
 )
 async def test_a_status_says_whether_to_try_again_in_the_providers_own_words(chat_server: Any, status: int, kind: type[ModelError]) -> None:
     chat_server.sends({"error": {"message": "because of the moon"}}, status=status, headers={"location": "http://127.0.0.1:1/"})
@@ -325,17 +337,16 @@ async def test_a_server_that_is_not_there_may_be_tried_again() -> None:
 async def test_a_slow_server_runs_out_of_time(chat_server: Any, how: str) -> None:
     chat_server.hangs()
     model = model_at(chat_server, timeout_s=0.05 if how == "by option" else 60)
+    setting: dict[str, Any] = {} if how == "by option" else {"timeout": 0.05}
 
-    with pytest.raises(ModelUnavailable, match="within 0.05 s|in time"):
-        await model(USER, **({} if how == "by option" else {"timeout": 0.05}))
+    with pytest.raises(ModelUnavailable, match=r"within 0.05 s|in time"):
+        await model(USER, **setting)
 
 
 async def test_a_cancelled_call_is_cancelled(chat_server: Any) -> None:
     chat_server.hangs()
     running = asyncio.create_task(model_at(chat_server)(USER))
-    while not chat_server.requests:
-        await asyncio.sleep(0)
-
+    await asyncio.wait_for(chat_server.asked.wait(), 10)
     running.cancel()
 
     with pytest.raises(asyncio.CancelledError):
@@ -357,7 +368,10 @@ async def test_what_cannot_be_sent_is_refused_without_being_sent(chat_server: An
 
 
 async def test_tools_are_offered_without_thinking_where_the_server_insists(chat_server: Any, caplog: pytest.LogCaptureFixture) -> None:
-    words = "Function tools with reasoning_effort are not supported for m in /v1/chat/completions. To use function tools, use /v1/responses or set reasoning_effort to 'none'."
+    words = (
+        "Function tools with reasoning_effort are not supported for m in /v1/chat/completions. "
+        "To use function tools, use /v1/responses or set reasoning_effort to 'none'."
+    )
     refusal = {"error": {"message": words, "type": "invalid_request_error", "param": "reasoning_effort"}}
     chat_server.sends(refusal, status=400)
     chat_server.says({"content": "a"})
@@ -476,3 +490,39 @@ async def test_a_price_is_the_servers_own_or_the_tables_or_unknown(provider: str
     priced = await model._priced(reply, {"usage": {"cost": stated}}, to)
 
     assert priced["cost"] == cost
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_first_call_does_not_block_the_loop(streamed: bool) -> None:
+    """The import of the client and of the prices takes a second and more: in a process that has neither, the loop's clock goes on."""
+    code = f"""
+import asyncio, time
+from agent.llm.openai import OpenAICompatible
+from agent.llm.prices import Tariff, TokenUse, cost_usd
+
+async def tick(gaps):
+    while True:
+        began = time.perf_counter()
+        await asyncio.sleep(0.005)
+        gaps.append(time.perf_counter() - began)
+
+async def main():
+    gaps = []
+    ticking = asyncio.create_task(tick(gaps))
+    model = OpenAICompatible("m", provider="vllm", base_url="http://127.0.0.1:9/v1")
+    try:
+        if {streamed}:
+            async for _ in model.stream([]): pass
+        else:
+            await model([])
+    except Exception as error:
+        assert "cannot be reached" in str(error), error
+    await cost_usd("gpt-4o", TokenUse(input_tokens=1, output_tokens=1), Tariff(provider="openai"))
+    ticking.cancel()
+    print(len(gaps))
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert int(done.stdout) > 20

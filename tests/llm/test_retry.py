@@ -165,9 +165,10 @@ async def test_a_stream_gives_up_too() -> None:
 
 
 async def test_a_model_without_streams_streams_its_reply() -> None:
-    async def plain(messages: Any, model: str, tools: Any = None) -> Reply:
+    async def seed_like(messages: Any, model: str, tools: Any = None) -> Reply:
         return {"content": model}
 
+    plain: Any = seed_like
     model = Retrying(plain)
 
     assert [part async for part in model.stream(USER, "m")] == [{"content": "m", "attempts": 1}]

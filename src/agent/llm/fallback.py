@@ -1,6 +1,6 @@
 """A chain of models: the next one answers where one cannot."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from agent.errors import BadInput, ModelError, ModelNotConfigured, ModelRejected, ModelUnavailable
@@ -66,7 +66,7 @@ class Fallback:
 
     async def stream(
         self, messages: Sequence[dict[str, Any]], model: str = "", tools: list[dict[str, Any]] | None = None, **settings: Any
-    ) -> AsyncIterator[Token | Reply]:
+    ) -> AsyncGenerator[Token | Reply, None]:
         """Yield tokens, and last the reply; a `restart` token voids those before it. Raises as a call does."""
         failures: list[tuple[str, ModelError]] = []
         is_begun = False
@@ -95,7 +95,7 @@ class Fallback:
 
 async def _parts(
     candidate: LLMCall, messages: Sequence[dict[str, Any]], model: str, tools: list[dict[str, Any]] | None, settings: dict[str, Any]
-) -> AsyncIterator[Token | Reply]:
+) -> AsyncGenerator[Token | Reply, None]:
     if not isinstance(candidate, StreamingModel):
         yield await candidate(messages=messages, model=model, tools=tools, **settings)
         return

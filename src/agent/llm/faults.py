@@ -73,7 +73,7 @@ _ADVICE = {
 def said_in_answer(caller: Caller, error: object) -> ModelError:
     """Return the error for one told inside an answer that began well: `{"error": …}` in a body or a stream."""
     code = error.get("code", error.get("status")) if isinstance(error, dict) else None
-    status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdigit()) else None
+    status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else None
     if status is not None and HTTPStatus.BAD_REQUEST <= status <= _LAST_STATUS:
         return refused(caller, status, {"error": error})
     words = caller.scrub(words_of({"error": error})) or "no reason given"

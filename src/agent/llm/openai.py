@@ -5,7 +5,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -110,7 +110,7 @@ class OpenAICompatible:
 
     async def stream(
         self, messages: Sequence[dict[str, Any]], model: str = "", tools: list[dict[str, Any]] | None = None, **settings: Any
-    ) -> AsyncIterator[Token | Reply]:
+    ) -> AsyncGenerator[Token | Reply, None]:
         """Yield tokens as they arrive, and last of all exactly one reply, the same as a call would have given.
 
         Raises:

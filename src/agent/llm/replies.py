@@ -30,7 +30,8 @@ def reply_of(payload: object, caller: Caller, of: Receiver) -> Reply:
     message = choice.get("message") if choice else None
     if choice is None or not isinstance(message, dict):
         raise ModelUnavailable(f"{caller} gave an answer without any choice in it")
-    finish_reason = choice.get("finish_reason")
+    told_reason = choice.get("finish_reason")
+    finish_reason = told_reason if isinstance(told_reason, str) else None
     calls = _calls_of(message)
     content, reasoning = _texts_of(message)
     if not content and isinstance(message.get("refusal"), str) and message["refusal"]:
@@ -75,7 +76,7 @@ def reported_cost(payload: object) -> float | None:
     """Return the price that the answer itself states in USD (OpenRouter does), or None."""
     usage = payload.get("usage") if isinstance(payload, dict) else None
     cost = usage.get("cost") if isinstance(usage, dict) else None
-    return float(cost) if isinstance(cost, (int, float)) and not isinstance(cost, bool) and cost >= 0 else None
+    return float(cost) if isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < float("inf") else None
 
 
 def _calls_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -126,7 +127,8 @@ def _thinking_text(thinking: object) -> str:
 
 def _count(holder: Mapping[str, Any], key: str) -> int | None:
     value = holder.get(key)
-    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 else None
+    is_count = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+    return int(value) if is_count else None
 
 
 def _first(*counts: int | None) -> int | None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from agent.errors import BadInput, ModelUnavailable
@@ -96,7 +96,7 @@ class Retrying:
 
     async def stream(
         self, messages: Sequence[dict[str, Any]], model: str = "", tools: list[dict[str, Any]] | None = None, **settings: Any
-    ) -> AsyncIterator[Token | Reply]:
+    ) -> AsyncGenerator[Token | Reply, None]:
         """Yield tokens, and last the reply; a `restart` token voids those before it. Raises as a call does."""
         if not isinstance(self._model, StreamingModel):
             yield await self(messages, model, tools, **settings)
