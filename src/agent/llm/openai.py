@@ -11,8 +11,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import msgspec
-
 from agent.errors import BadInput, ModelError, ModelNotConfigured, ModelRejected, ModelUnavailable
 from agent.llm.available import require_extra, require_key
 from agent.llm.contract import Reply, Token
@@ -149,9 +147,10 @@ class OpenAICompatible:
     ) -> object:
         response = await self._sent(messages, tools, settings, to, caller, streamed=False)
         try:
-            return msgspec.json.decode(response.content)
-        except (msgspec.DecodeError, ValueError, RecursionError):
+            payload: object = json.loads(response.content)  # not msgspec: servers in Python write NaN into what nobody reads
+        except (ValueError, RecursionError):
             return response.text
+        return payload
 
     async def _chunks(
         self, messages: Sequence[dict[str, Any]], tools: list[dict[str, Any]] | None, settings: Mapping[str, Any], to: Receiver, caller: Caller

@@ -127,8 +127,7 @@ def _thinking_text(thinking: object) -> str:
 
 def _count(holder: Mapping[str, Any], key: str) -> int | None:
     value = holder.get(key)
-    is_count = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
-    return int(value) if is_count else None
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf") else None
 
 
 def _first(*counts: int | None) -> int | None:
