@@ -7,8 +7,10 @@ from agent.core.fold import fold, start
 from agent.core.messages import Messages
 from agent.core.prompt import continues_of, expand, final_messages, needs
 from agent.errors import StepNotFound
-from agent.models.trace import Step
-from agent.storage.codec import Page, Row
+from agent.models.trace import Step, sequence_of
+from agent.storage.codec import NAME_LIMIT, Page, Row
+
+LONGEST_ID = NAME_LIMIT + 20  # a derived id: the trace's, and a number
 
 
 class Rows(Protocol):
@@ -54,12 +56,13 @@ def get_steps(rows: Rows, trace_id: str, after: int, limit: int | None) -> list[
     return _restored(rows, trace_id, read_steps(rows, trace_id, after, limit))
 
 
-def get_step(rows: Rows, trace_id: str, step_id: str, sequence: int | None) -> Step:
-    """Return one step, restored but for `messages`; `sequence` is what its id says, if that is a derived one.
+def get_step(rows: Rows, trace_id: str, step_id: str) -> Step:
+    """Return one step, by either id, restored but for `messages`.
 
     Raises:
         StepNotFound: there is none.
     """
+    sequence = sequence_of(trace_id, step_id) if len(step_id) <= LONGEST_ID else None
     found = rows.named(trace_id, step_id) or (rows.at(trace_id, [sequence]) if sequence is not None else ())
     steps = lean(rows, trace_id, found)
     if not steps:

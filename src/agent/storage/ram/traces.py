@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.clock import to_ms
 from agent.errors import BadInput, BlobNotFound, Fenced, SequenceTaken, StoreClosed, TraceExists, TraceNotFound
-from agent.models.trace import Step, Trace, sequence_of, step_id_of
+from agent.models.trace import Step, Trace, step_id_of
 from agent.models.value import replace
 from agent.storage import liveness, restore
 from agent.storage.codec import Coded, Row, blob_bytes, encode_step, encode_steps
@@ -149,7 +149,7 @@ class RamTraceStore:
         """See `TraceLog`."""
         if not self._visible(trace_id, uid):
             raise TraceNotFound(trace_id)
-        return restore.get_step(self._rows(), trace_id, step_id, sequence_of(trace_id, step_id))
+        return restore.get_step(self._rows(), trace_id, step_id)
 
     async def get_trace_steps(self, trace_id: str, *, uid: str | None = None) -> list[Step]:
         """See `TraceLog`."""

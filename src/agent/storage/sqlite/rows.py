@@ -15,6 +15,7 @@ _TRACE = (
     "t.id, t.mode, t.task, t.agent_type, t.uid, t.context, t.status, t.created, t.completed, t.tokens, t.cost, t.is_partial, t.conversation, t.parent, t.format"
 )
 _OPEN = ("running", "waiting", "paused")
+_LARGEST = (1 << 63) - 1  # what SQLite can compare
 _AT_ONCE = 500  # values of one `in (…)`
 
 CHANGES_LIMIT = 10_000
@@ -29,12 +30,12 @@ class SqliteRows:
 
     def span(self, trace_id: str, after: int, limit: int | None) -> Sequence[Row]:
         """Return rows with a sequence above `after`, by sequence."""
-        return self.db.execute(f"{_STEP} and s.seq>? order by s.seq limit ?", (trace_id, after, -1 if limit is None else max(limit, 0))).fetchall()
+        return self.db.execute(f"{_STEP} and s.seq>? order by s.seq limit ?", (trace_id, max(min(after, _LARGEST), -1), _limit(limit))).fetchall()
 
     def at(self, trace_id: str, sequences: Sequence[int]) -> Sequence[Row]:
         """Return the rows of these sequences that there are, by sequence."""
         rows: list[Row] = []
-        for part in _parts(sorted(sequences)):
+        for part in _parts(sorted(n for n in sequences if n <= _LARGEST)):
             rows += self.db.execute(f"{_STEP} and s.seq in ({_marks(part)}) order by s.seq", (trace_id, *part)).fetchall()
         return rows
 
@@ -53,6 +54,10 @@ class SqliteRows:
 
 def _parts(values: Sequence[Any]) -> list[Sequence[Any]]:
     return [values[n : n + _AT_ONCE] for n in range(0, len(values), _AT_ONCE)]
+
+
+def _limit(limit: int | None) -> int:
+    return -1 if limit is None else max(min(limit, _LARGEST), 0)
 
 
 def _marks(values: Sequence[Any]) -> str:
@@ -102,7 +107,7 @@ def list_traces(db: sqlite3.Connection, equal: Mapping[str, str | None], *, limi
         where.append("t.no<?")
         values.append(found[0])
     sql = f"select {_TRACE} from trace t {'where ' + ' and '.join(where) if where else ''} order by t.no desc limit ?"  # noqa: S608  # our own column names
-    return [_trace(row) for row in db.execute(sql, (*values, -1 if limit is None else max(limit, 0))).fetchall()]
+    return [_trace(row) for row in db.execute(sql, (*values, _limit(limit))).fetchall()]
 
 
 def changes_since(db: sqlite3.Connection, cursor: int | None) -> tuple[list[tuple[str, int]], int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import BadInput, Fenced, TraceNotFound
-from agent.models.trace import Step, Trace, sequence_of, step_id_of
+from agent.models.trace import Step, Trace, step_id_of
 from agent.storage import liveness, restore
 from agent.storage.codec import encode_step, encode_steps
 from agent.storage.fields import checked_changes, checked_trace
@@ -135,7 +135,7 @@ class SqliteTraceStore:
         def read(db: sqlite3.Connection) -> Step:
             if not rows.is_visible(db, trace_id, uid):
                 raise TraceNotFound(trace_id)
-            return restore.get_step(rows.SqliteRows(db), trace_id, step_id, sequence_of(trace_id, step_id))
+            return restore.get_step(rows.SqliteRows(db), trace_id, step_id)
 
         return await self.database.read(read, is_small=True)
 

@@ -1,0 +1,16 @@
+"""The RAM store keeps the contract of traces."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from agent.storage.ram.traces import RamTraceStore
+from agent.testing.contracts.traces import TraceLogContract
+
+
+class TestRamTraces(TraceLogContract):
+    @pytest.fixture
+    async def store(self) -> AsyncIterator[RamTraceStore]:
+        store = RamTraceStore()
+        yield store
+        await store.close()
