@@ -26,8 +26,9 @@ class Redactor:
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if _has_surrogate(text) else text
         if self._known is not None:
             text = self._known.sub(lambda found: f"[secret:{self._names[found.group()]}]", text)
-        if any(hint in text for hint in _HINTS):
-            text = _SHAPES.sub("[secret:redacted]", text)
+        for hint in _HINTS:
+            if hint in text:
+                return _SHAPES.sub("[secret:redacted]", text)
         return text
 
     def value(self, value: Any, depth: int = 0) -> Any:

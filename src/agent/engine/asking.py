@@ -30,7 +30,7 @@ async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: s
     schemas = list(asked.schemas) if asked.schemas and not is_final else None
     keywords: dict[str, Any] = {**asked.settings, **needs.passing}
     began = time.perf_counter()
-    if isinstance(shop.llm_call, StreamingModel):
+    if shop.is_streaming and isinstance(shop.llm_call, StreamingModel):
         reply = await _streamed(shop.llm_call, messages, asked.model, schemas, keywords, trace_id, tell)
     else:
         reply = await shop.llm_call(messages=messages, model=asked.model, tools=schemas, **keywords)

@@ -22,19 +22,32 @@ from agent.errors import AgentError, Fenced, SequenceTaken, StoreError
 from agent.events import AgentEvent
 from agent.models.payloads import Payload
 from agent.models.trace import Step, Trace, step_id_of
-from agent.models.value import Value, replace
+from agent.models.value import replace
 from agent.tools.context import ToolContext
 
 logger = logging.getLogger("agent")
-Fact = tuple[Payload, tuple[str, ...]]  # a payload and the ids of the steps it rests on
 Outcome = said.ToolCall | said.InDoubtStep
 
 
-class Batch(Value, frozen=True):
-    """Facts to be appended together; with `status` the run ends or parks in the same commit."""
+class Draft:
+    """Steps to be appended together, and the state after each. With `status` the run ends or parks in the same commit."""
 
-    facts: tuple[Fact, ...]
-    status: str | None = None
+    __slots__ = ("_at", "_epoch", "_trace_id", "state", "states", "status", "steps")
+
+    def __init__(self, trace_id: str, epoch: int, state: RunState) -> None:
+        self.state = state
+        self.steps: list[Step] = []
+        self.states: list[RunState] = []
+        self.status: str | None = None
+        self._trace_id, self._epoch, self._at = trace_id, epoch, now()
+
+    def add(self, payload: Payload, *parents: str) -> None:
+        """Put one more step at the end."""
+        sequence = self.state.next_sequence
+        step = Step(step_id_of(self._trace_id, sequence), self._trace_id, payload.step_type, sequence, parents, payload.to_data(), self._at, self._epoch)
+        self.state = advance(self.state, step)
+        self.steps.append(step)
+        self.states.append(self.state)
 
 
 class Driver:
@@ -61,51 +74,37 @@ class Driver:
 
     # ---- appending
 
-    async def append(self, build: Callable[[RunState], Batch]) -> None:
-        """Append what `build` makes of the state. Another writer first: read on, build anew.
+    async def append(self, build: Callable[[Draft], None]) -> None:
+        """Append what `build` drafts from the state. Another writer first: read on, draft anew.
 
         Raises:
             Fenced: another process took the run over.
         """
         for _ in range(self.shop.config.max_append_attempts):
-            batch = build(self.state)
-            steps = self._steps(batch.facts)
-            changes = ending_changes(batch.status, totals(self._after(steps))) if batch.status else None
+            draft = Draft(self.trace.trace_id, self.epoch, self.state)
+            build(draft)
+            changes = ending_changes(draft.status, totals(draft.state)) if draft.status else None
             self._is_appending = True
             try:
-                await self.shop.log.add_steps(self.trace.trace_id, steps, epoch=self.epoch, changes=changes)
+                await self.shop.log.add_steps(self.trace.trace_id, draft.steps, epoch=self.epoch, changes=changes)
             except SequenceTaken:
                 await self.catch_up()
                 continue
             finally:
                 self._is_appending = False
-            self._apply(steps)
+            self.state = draft.state
+            if self.feed.has_watchers:
+                for step, state in zip(draft.steps, draft.states, strict=True):
+                    self.feed.publish(*tell(step, state))
             return
         raise StoreError(f"trace {self.trace.trace_id!r}: other writers were first {self.shop.config.max_append_attempts} times")
 
-    def _steps(self, facts: Sequence[Fact]) -> list[Step]:
-        first, at = self.state.next_sequence, now()
-        return [
-            Step(step_id_of(self.trace.trace_id, first + n), self.trace.trace_id, payload.step_type, first + n, parents, payload.to_data(), at, self.epoch)
-            for n, (payload, parents) in enumerate(facts)
-        ]
-
-    def _after(self, steps: Sequence[Step]) -> RunState:
-        state = self.state
-        for step in steps:
-            state = advance(state, step)
-        return state
-
-    def _apply(self, steps: Sequence[Step]) -> None:
-        watched = self.feed.has_watchers
-        for step in steps:
-            self.state = advance(self.state, step)
-            if watched:
-                self.feed.publish(*tell(step, self.state))
-
     async def catch_up(self) -> None:
         """Take in what others appended."""
-        self._apply(await self.shop.log.read_steps(self.trace.trace_id, after=self.state.next_sequence - 1))
+        for step in await self.shop.log.read_steps(self.trace.trace_id, after=self.state.next_sequence - 1):
+            self.state = advance(self.state, step)
+            if self.feed.has_watchers:
+                self.feed.publish(*tell(step, self.state))
 
     def notice(self) -> None:
         """Say that someone else appended to this run."""
@@ -127,7 +126,7 @@ class Driver:
 
     async def begin_with(self, payload: Payload) -> None:
         """Append one step before driving."""
-        await self.append(lambda state: Batch(((payload, state.tip),)))
+        await self.append(lambda draft: draft.add(payload, *draft.state.tip))
 
     async def drive(self) -> None:
         """Go on until the run rests; never raises, `error` holds what went wrong."""
@@ -180,7 +179,7 @@ class Driver:
         self._news.clear()
         requests, self._requests = self._requests, []
         if requests:
-            await self.append(lambda _: Batch(tuple((payload, ()) for payload in requests)))
+            await self._append_all(requests)
         await self.catch_up()
 
     async def _perform(self, action: Action) -> None:
@@ -196,26 +195,33 @@ class Driver:
             case Rest() | Wait():
                 await self._attend(())
 
-    def _build(self, state: RunState) -> Batch:
-        """Return what follows from a state without any effect: refusals, requests, announcements, endings."""
+    def _build(self, draft: Draft) -> None:
+        """Draft what follows from a state without any effect: refusals, requests, announcements, endings."""
+        state = draft.state
         action = decide(state, self.epoch, self._effects, self.shop.config.parallel_tools)
-        parents = (state.turn_id,) if state.turn_id else ()
+        asked_by = (state.turn_id,) if state.turn_id else ()
+        facts: list[Payload] = []
         match action:
             case Open(calls):
-                return Batch(tuple((fact, parents) for fact in self._open(state, calls)))
+                facts = self._open(state, calls)
             case Begin(calls):
-                return Batch(tuple((self._begin(state, call), parents) for call in calls))
+                facts = [self._begin(state, call) for call in calls]
             case Settle(calls):
-                return Batch(tuple((settlement(call, self._language), parents) for call in calls))
+                facts = [settlement(call, self._language) for call in calls]
             case MarkInDoubt(calls):
-                return Batch(tuple((in_doubt(call, self.worker, "crash"), parents) for call in calls))
+                facts = [in_doubt(call, self.worker, "crash") for call in calls]
             case Conclude():
-                return Batch(((said.Conclusion(reply=state.turn_sequence), state.tip),), "completed")
+                draft.add(said.Conclusion(reply=state.turn_sequence), *state.tip)
+                draft.status = "completed"
             case ReachLimit(limit, value):
-                concluded = ((said.Conclusion(reply=state.turn_sequence, is_final=False), state.tip),) if state.answer is not None else ()
-                return Batch((*concluded, (said.LimitReached(limit=limit, value=value), state.tip)), "limit_reached")
+                if state.answer is not None:
+                    draft.add(said.Conclusion(reply=state.turn_sequence, is_final=False), *state.tip)
+                draft.add(said.LimitReached(limit=limit, value=value), *state.tip)
+                draft.status = "limit_reached"
             case _:
-                return Batch(())
+                pass
+        for fact in facts:
+            draft.add(fact, *asked_by)
 
     def _open(self, state: RunState, calls: Sequence[CallState]) -> list[Payload]:
         slots = self.shop.config.parallel_tools - sum(1 for c in state.turn if c.result is None and c.started_epoch == self.epoch)
@@ -256,14 +262,10 @@ class Driver:
         asked_in = self.state
         reply = await ask_model(self.shop, asked_in, self.needs, trace_id=self.trace.trace_id, is_final=is_final, tell=self.feed.publish)
 
-        def build(state: RunState) -> Batch:
-            parents = asked_in.tip
-            batch = Batch(((reply, parents),))
-            after = self._after(self._steps(batch.facts))
-            if isinstance(decide(after, self.epoch, self._effects, self.shop.config.parallel_tools), Open | Conclude):
-                follow = self._build(after)  # the reply and what begins at once are one commit
-                return Batch((*batch.facts, *follow.facts), follow.status)
-            return batch
+        def build(draft: Draft) -> None:
+            draft.add(reply, *asked_in.tip)
+            if isinstance(decide(draft.state, self.epoch, self._effects, self.shop.config.parallel_tools), Open | Conclude):
+                self._build(draft)  # the reply and what begins at once are one commit
 
         await self.append(build)
         self._plans = {k: v for k, v in self._plans.items() if self.state.call(k)} if len(self._plans) > len(self.state.turn) else self._plans
@@ -276,7 +278,7 @@ class Driver:
         else:
             scope = f"agent:{asked.agent_type or self.shop.config.agent_type}"
             read = await recall(memories, self.shop.config, scope=scope, query=task_text(asked.task), uid=self.trace.uid)
-        await self.append(lambda state: Batch(((read, (state.input_id,) if state.input_id else ()),)))
+        await self.append(lambda draft: draft.add(read, *([draft.state.input_id] if draft.state.input_id else [])))
 
     async def _attend(self, calls: Sequence[CallState]) -> None:
         """Run the calls that were announced, until one of them (or of those that run already) has ended."""
@@ -309,16 +311,25 @@ class Driver:
             self._contexts.pop(call_id, None)
 
     async def _record(self, outcomes: Sequence[Outcome]) -> None:
-        parents = (self.state.turn_id,) if self.state.turn_id else ()
-        batch = Batch(tuple((outcome, parents) for outcome in outcomes))
-        await self.append(lambda _: batch)
+        await self._append_all(outcomes, *([self.state.turn_id] if self.state.turn_id else []))
+
+    async def _append_all(self, payloads: Sequence[Payload], *parents: str) -> None:
+        def build(draft: Draft) -> None:
+            for payload in payloads:
+                draft.add(payload, *parents)
+
+        await self.append(build)
 
     # ---- endings
 
     async def _rest(self, status: str) -> None:
         stored = status in ("completed", "limit_reached")  # those were set in the commit of their last step
+
+        def build(draft: Draft) -> None:
+            draft.status = status
+
         if not stored:
-            await self.append(lambda _: Batch((), status))
+            await self.append(build)
         self.feed.publish(*tell_ending(self.trace.trace_id, self.state, status))
 
     async def _fail(self, error: Exception) -> None:
@@ -327,7 +338,12 @@ class Driver:
         await self._record_stopped("crash")
         text = self.shop.redactor.text(str(error)) or type(error).__name__
         fact = said.Failure(error=text, error_type=type(error).__name__, action=type(decide(self.state, self.epoch, self._effects)).__name__)
-        await self.append(lambda state: Batch(((fact, state.tip),), "failed"))
+
+        def build(draft: Draft) -> None:
+            draft.add(fact, *draft.state.tip)
+            draft.status = "failed"
+
+        await self.append(build)
         self.feed.publish(*tell_ending(self.trace.trace_id, self.state, "failed"))
         self.error = error
 

@@ -8,7 +8,7 @@ from typing import Any
 from agent.config import AgentConfig
 from agent.core.redact import Redactor, secrets_in
 from agent.engine.log import RunLog
-from agent.llm.contract import LLMCall
+from agent.llm.contract import LLMCall, StreamingModel
 from agent.storage.protocols import MemoryStore, StateStore
 from agent.tools.registry import ToolRegistry
 
@@ -24,11 +24,20 @@ class Shop:
     states: StateStore | None
     config: AgentConfig
     redactor: Redactor = field(init=False)
+    _streaming: tuple[Any, bool] = (None, False)
 
     def __post_init__(self) -> None:
         """Collect the secrets that are known at this moment."""
         secrets = dict(secrets_in(os.environ)) if self.config.redact_environment else {}
         self.redactor = Redactor({**secrets, **self.config.secrets})
+
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the model can tell its reply while it forms."""
+        if self._streaming[0] is not self.llm_call:
+            self._streaming = (self.llm_call, isinstance(self.llm_call, StreamingModel))
+        return self._streaming[1]
 
 
 class BoundState:
