@@ -62,7 +62,7 @@ def test_a_bad_name_is_told_what_is_known(name: str, told: str) -> None:
 def test_a_model_opened_with_a_name_answers_as_that_name() -> None:
     own = ModelName("openai", "mine")
 
-    assert [answering_model(own, asked) for asked in ("", None, "gpt-4o", "openai:mine", "anthropic:x", "openai:")] == ["mine"] * 6
+    assert [answering_model(own, asked) for asked in ("", None, "gpt-4o", "openai:mine", "anthropic:x", "openai:", "openai:a,ollama:b")] == ["mine"] * 7
     assert answering_model(own, "openai:other") == "other"
     assert answering_model(ModelName("vllm"), "gpt-4o") == "gpt-4o"
     assert answering_model(ModelName("local"), "gpt-4o") is None
@@ -160,6 +160,7 @@ def test_statuses_say_what_is_missing_and_never_a_key() -> None:
     assert statuses["deepseek"].advice == "set DEEPSEEK_API_KEY"
     assert statuses["ollama"].host == "gpu:1"
     assert "OPENAI_COMPATIBLE_BASE_URL" in statuses["openai-compatible"].advice
+    assert statuses["local"].advice
     assert "secret" not in repr(statuses)
 
 

@@ -343,6 +343,12 @@ async def test_a_slow_server_runs_out_of_time(chat_server: Any, how: str) -> Non
         await model(USER, **setting)
 
 
+@pytest.mark.parametrize("seconds", [0, -1, "soon", True])
+async def test_a_timeout_that_is_none_is_refused(chat_server: Any, seconds: Any) -> None:
+    with pytest.raises(BadInput, match="seconds, more than 0"):
+        await model_at(chat_server)(USER, timeout=seconds)
+
+
 async def test_a_cancelled_call_is_cancelled(chat_server: Any) -> None:
     chat_server.hangs()
     running = asyncio.create_task(model_at(chat_server)(USER))

@@ -27,6 +27,16 @@ async def test_a_name_and_an_address_are_enough_for_a_server_of_ones_own(chat_se
     assert chat_server.requests[0]["model"] == "llama3"
 
 
+async def test_an_opened_model_answers_as_its_name(chat_server: Any) -> None:
+    for _ in range(4):
+        chat_server.says({"content": "hi"})
+    model = open_model("vllm:mine", base_url=chat_server.url)
+
+    answered = [(await model(messages=USER, model=asked))["model"] for asked in ("gpt-4o", "anthropic:claude", "vllm:mine", "vllm:other")]
+
+    assert answered == ["vllm:mine", "vllm:mine", "vllm:mine", "vllm:other"]
+
+
 async def test_without_a_name_the_default_counts(chat_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEASONED_MODEL", "openai-compatible:mine")
     monkeypatch.setenv("OPENAI_COMPATIBLE_BASE_URL", chat_server.url)

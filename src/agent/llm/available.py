@@ -14,7 +14,10 @@ _MODULES_OF_EXTRA = {"openai": ("openai",), "providers": ("pydantic_ai",), "loca
 
 
 class ProviderStatus(Value, frozen=True, kw_only=True):
-    """Whether one provider can be used here; `advice` says what to do when not. Never holds a key, only the name of its variable."""
+    """Whether one provider can be used here; `advice` says what to do when not (for `local` also what will happen).
+
+    Never holds a key, only the name of its variable.
+    """
 
     provider: str
     is_usable: bool
@@ -92,6 +95,11 @@ def default_model(env: Mapping[str, str] | None = None) -> str:
 
 def _status(endpoint: Endpoint, env: Mapping[str, str]) -> ProviderStatus:
     url = base_url_of(endpoint, None, env)
+    if endpoint.way == "embedded":
+        from agent.llm.local import local_status
+
+        is_usable, advice = local_status()
+        return ProviderStatus(provider=endpoint.name, is_usable=is_usable, advice=advice, key_name=None, host="", default_model=None)
     key_name = next((name for name in endpoint.key_names if env.get(name, "").strip()), None)
     missing = [] if is_installed(endpoint.extra) else [f"pip install 'seasoned[{endpoint.extra}]'"]
     if endpoint.needs_key and key_name is None:

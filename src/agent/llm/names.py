@@ -84,11 +84,11 @@ def answering_model(own: ModelName, asked: str | None) -> str | None:
     """Return the provider's name of the model that answers a call with `model=asked`.
 
     A model opened with a name answers as that name. Only a full `provider:model` of the same provider changes it for the one call;
-    a bare name ("gpt-4o", which the seed passes when nothing was said) and another provider's name do not. A model opened for a
+    a bare name ("gpt-4o", which the seed passes when nothing was said), another provider's and a chain do not. A model opened for a
     provider without a name takes what it is asked for.
     """
     head, colon, tail = (asked or "").strip().partition(":")
-    if colon and known_provider(head) == own.provider and tail.strip():
+    if colon and "," not in tail and known_provider(head) == own.provider and tail.strip():
         return tail.strip()
     if own.model is None and own.endpoint.way != "embedded":
         return (asked or "").strip() or own.endpoint.default_model

@@ -101,7 +101,7 @@ class OpenAICompatible:
         """
         to = self._receiver(model)
         caller = self._caller(to)
-        with _limits(caller, settings.get("timeout") or self._timeout_s) as limit_s:
+        with _limits(caller, self._limit_s(settings)) as limit_s:
             async with asyncio.timeout(limit_s):
                 payload = await self._whole(messages, tools, settings, to, caller)
         return await self._priced(reply_of(payload, caller, to), payload, to)
@@ -117,7 +117,7 @@ class OpenAICompatible:
         """
         to = self._receiver(model)
         caller = self._caller(to)
-        limit_s = settings.get("timeout") or self._timeout_s
+        limit_s = self._limit_s(settings)
         ends_at = monotonic() + limit_s
         assembly = Assembly()
         async with contextlib.aclosing(self._chunks(messages, tools, settings, to, caller)) as chunks:
@@ -209,12 +209,20 @@ class OpenAICompatible:
         headers["Authorization"] = f"Bearer {self._key}" if self._key else omit
         headers |= self._headers | (settings.get("extra_headers") or {})
         options: dict[str, Any] = {"headers": headers, "follow_redirects": False, "max_retries": 0}
-        limit_s = settings.get("timeout") or self._timeout_s
+        limit_s = self._limit_s(settings)
         silence_s = min(self._silence_s, limit_s) if streamed else limit_s
         options["timeout"] = httpx2.Timeout(limit_s, connect=min(self._connect_s, limit_s), read=silence_s)
         if streamed:
             return await client.post("/chat/completions", cast_to=object, body=body, options=options, stream=True, stream_cls=AsyncStream[object])  # type: ignore[call-overload]  # RequestOptions is private
         return await client.post("/chat/completions", cast_to=httpx2.Response, body=body, options=options)  # type: ignore[call-overload]  # as above
+
+    def _limit_s(self, settings: Mapping[str, Any]) -> float:
+        limit_s = settings.get("timeout")
+        if limit_s is None:
+            return self._timeout_s
+        if isinstance(limit_s, bool) or not isinstance(limit_s, (int, float)) or not limit_s > 0:
+            raise BadInput(f"timeout={limit_s!r} of a call to {self.name}: it must be seconds, more than 0")
+        return float(limit_s)
 
     def _settings(self, settings: Mapping[str, Any], to: Receiver, *, has_tools: bool) -> dict[str, Any]:
         """Return the settings as this server takes them; None means "not given", as everywhere in that format's clients."""

@@ -39,14 +39,14 @@ def open_model(
     names = parse_chain(name if name is not None else default_model())
     patience = _patience(retries)
     if len(names) == 1:
-        return Retrying(_adapter(names[0], base_url, api_key, options), patience)
+        return Retrying(_adapter(names[0], base_url, api_key, options), patience, own=names[0])
     if base_url or api_key:
         raise BadInput("base_url and api_key are for one model, not for a chain: set them in the environment (such as OPENAI_BASE_URL, OPENAI_API_KEY)")
     _check_options(names, options)
     models: list[LLMCall] = []
     for one in names:
         try:
-            models.append(Retrying(_adapter(one, None, None, _known_options(one, options)), patience))
+            models.append(Retrying(_adapter(one, None, None, _known_options(one, options)), patience, own=one))
         except ModelNotConfigured as error:
             models.append(NotReady(str(one), error))
     if all(isinstance(model, NotReady) for model in models):

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.errors import BadInput, ModelUnavailable
 from agent.llm.contract import LLMCall, Reply, StreamingModel, Token
+from agent.llm.names import ModelName, named_for
 from agent.models.value import Value
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -61,18 +62,29 @@ class Retrying:
         model: LLMCall,
         patience: Patience | None = None,
         *,
+        own: ModelName | None = None,
         sleep: Sleep = asyncio.sleep,
         chance: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._model = model
+        """Wrap `model`. With `own`, the name it was opened with, it is asked by full names only, whatever bare `model=` a call carries.
+
+        Raises:
+            BadInput: a limit is negative.
+        """
+        self._model, self._own = model, own
         self._patience = (patience or Patience()).checked()
         self._sleep, self._chance, self._clock = sleep, chance, clock
 
     @property
     def name(self) -> str:
         """The name of the model that is asked."""
+        if self._own is not None:
+            return str(self._own)
         return str(getattr(self._model, "name", type(self._model).__name__))
+
+    def _asked(self, model: str) -> str:
+        return named_for(self._own, model) if self._own else model
 
     def __repr__(self) -> str:
         return f"Retrying({self._model!r})"
@@ -88,7 +100,7 @@ class Retrying:
         while True:
             attempts += 1
             try:
-                reply = await self._model(messages=messages, model=model, tools=tools, **settings)
+                reply = await self._model(messages=messages, model=self._asked(model), tools=tools, **settings)
             except ModelUnavailable as error:
                 await self._sleep(self._wait_s(error, attempts, began_at))
             else:
@@ -105,7 +117,7 @@ class Retrying:
         while True:
             attempts += 1
             try:
-                async with _closing(self._model.stream(messages=messages, model=model, tools=tools, **settings)) as parts:
+                async with _closing(self._model.stream(messages=messages, model=self._asked(model), tools=tools, **settings)) as parts:
                     async for part in parts:
                         is_begun = True
                         yield part if isinstance(part, Token) else _counted(part, attempts)
