@@ -429,7 +429,8 @@ async def test_numbers_and_truth_values_in_texts_are_repaired_for_a_given_schema
     )
 
     assert await registry.execute("t", {"i": "5", "f": "0.5", "b": "True", "s": "7"}) == '{"i": 5, "f": 0.5, "b": true, "s": "7"}'
-    for bad in ({"i": "5.5"}, {"i": "x"}, {"f": "NaN"}, {"b": "yes"}, {"i": []}):
+    refused: list[dict[str, Any]] = [{"i": "5.5"}, {"i": "x"}, {"f": "NaN"}, {"b": "yes"}, {"i": []}]
+    for bad in refused:
         with pytest.raises(ToolArgumentsInvalid):
             await registry.execute("t", bad)
 
