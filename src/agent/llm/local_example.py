@@ -1,0 +1,64 @@
+"""One worked example for the embedded model, made of tools that are offered: without one it does not find its way."""
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+Message = dict[str, Any]
+
+_ROOMS = (
+    ("list_files", {"path": "."}, "README.txt\nroom_a.txt\nroom_b.txt"),
+    ("read_file", {"path": "room_a.txt"}, "Room A\ntables: 1\nchairs: 4"),
+    ("read_file", {"path": "room_b.txt"}, "Room B\nchairs: 9\nlamps: 2"),
+)
+_SUM = ("calculator", {"expression": "4 + 9"}, "13")
+_PENS = (("calculator", {"expression": "3 * 12"}, "36"),)
+_CAPITAL = (("find_country", {"person": "Anna"}, "France"), ("find_capital", {"country": "France"}, "Paris"))
+
+# Which tools an example needs, its steps, and task and answer by language. The first that fits is shown.
+_EXAMPLES: tuple[tuple[frozenset[str], tuple[tuple[str, dict[str, Any], str], ...], dict[str, tuple[str, str]]], ...] = (
+    (
+        frozenset({"list_files", "read_file", "calculator"}),
+        (*_ROOMS, _SUM),
+        {
+            "en": ("How many chairs are in the two room files together?", "There are 13 chairs together: 4 in room_a.txt and 9 in room_b.txt."),
+            "zh": ("两个房间文件里一共有多少把椅子?", "一共有 13 把椅子:room_a.txt 有 4 把,room_b.txt 有 9 把。"),
+        },
+    ),
+    (
+        frozenset({"list_files", "read_file"}),
+        _ROOMS,
+        {
+            "en": ("Which of the two room files has more chairs?", "room_b.txt has more chairs: 9, and room_a.txt has 4."),
+            "zh": ("两个房间文件里,哪个房间的椅子更多?", "room_b.txt 的椅子更多:有 9 把,room_a.txt 有 4 把。"),
+        },
+    ),
+    (
+        frozenset({"calculator"}),
+        _PENS,
+        {
+            "en": ("There are 3 boxes with 12 pens each. How many pens are there?", "There are 36 pens."),
+            "zh": ("有 3 个盒子,每个盒子里有 12 支笔。一共有多少支笔?", "一共有 36 支笔。"),
+        },
+    ),
+    (
+        frozenset(),
+        _CAPITAL,
+        {
+            "en": ("What is the capital of the country where Anna lives?", "Anna lives in France; its capital is Paris."),
+            "zh": ("安娜所在国家的首都是哪里?", "安娜住在法国,首都是巴黎。"),
+        },
+    ),
+)
+
+
+def example_for(offered: Collection[str], language: str) -> list[Message]:
+    """Return a whole conversation that ends with an answer, as messages."""
+    steps, words = next((steps, words) for needed, steps, words in _EXAMPLES if needed <= set(offered))
+    task, answer = words.get(language, words["en"])
+    messages: list[Message] = [{"role": "user", "content": task}]
+    for number, (name, arguments, result) in enumerate(steps):
+        call_id = f"example_{number}"
+        call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+        messages += [{"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "tool_call_id": call_id, "content": result}]
+    return [*messages, {"role": "assistant", "content": answer}]
