@@ -9,6 +9,7 @@ import re
 from collections.abc import Container
 from typing import Any
 
+from agent.models.json_text import object_of
 from agent.models.value import Value
 
 MAX_NAME = 64
@@ -17,7 +18,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NOT_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-class Call(Value, frozen=True, kw_only=True):
+class Call(Value, frozen=True):
     """One tool request of a model. `call_id` is ours: unique in the trace; `message_id` is the one in the messages."""
 
     call_id: str
@@ -71,6 +72,8 @@ def loose_arguments(raw: Any) -> dict[str, Any]:
         return raw
     if raw is None or raw == "":
         return {}
+    if isinstance(raw, str) and (value := object_of(raw)) is not None:
+        return value
     try:
         value = json.loads(raw) if isinstance(raw, str) else raw
     except (ValueError, RecursionError):
@@ -82,17 +85,9 @@ def loose_arguments(raw: Any) -> dict[str, Any]:
 
 def arguments_text(raw: Any) -> str:
     """Return the arguments for a history: JSON text of an object, as the model wrote it where that is one."""
-    if isinstance(raw, str) and raw[:1] == "{":
-        try:
-            if isinstance(json.loads(raw, parse_constant=_refuse), dict):
-                return raw
-        except (ValueError, RecursionError):
-            pass
+    if isinstance(raw, str) and raw[:1] == "{" and object_of(raw) is not None:
+        return raw
     return json.dumps(_finite(loose_arguments(raw)), ensure_ascii=False, default=str)
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(name)
 
 
 def _finite(value: Any, depth: int = 0) -> Any:

@@ -90,22 +90,22 @@ def decide(state: RunState, epoch: int, effects: Mapping[str, str], slots: int =
         return Rest("limit_reached")
     if state.turn:
         return _of_turn(state, epoch, effects, slots)
-    if state.answer is not None:
-        if state.is_answer_final_call:
+    if state.reply is not None:
+        if state.reply.is_final_call:
             name, value = broken_limit(state) or ("max_iterations", state.max_iterations)
             return ReachLimit(name, value)
         return Conclude()
-    if state.memory is None and not state.iterations and state.input is not None and state.input.enable_memory:
+    if state.memory is None and not state.used.iterations and state.input is not None and state.input.enable_memory:
         return ReadMemory()
     if limit := broken_limit(state):
-        return ReachLimit(*limit) if not state.iterations else CallModel(True, *limit)
+        return ReachLimit(*limit) if not state.used.iterations else CallModel(True, *limit)
     return CallModel()
 
 
 def broken_limit(state: RunState) -> tuple[str, int | float] | None:
     """Return the limit that forbids another model call, with its value."""
     bound = state.max_iterations
-    if bound is not None and state.iterations >= bound:
+    if bound is not None and state.used.iterations >= bound:
         return "max_iterations", bound
     return None
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import agent.models.payloads as said
 from agent.core.calls import calls_of, message_tool_call, safe_name
 from agent.core.messages import Messages
-from agent.core.state import CallState, RunState
+from agent.core.state import Answer, CallState, PromptMark, RunState, Used
 from agent.core.wording import wording
 from agent.models.message import Message, system_message, tool_message, user_message
 from agent.models.payloads import payload_of
@@ -113,26 +113,29 @@ def _llm_call(state: RunState, step: Step, payload: said.LlmCall) -> RunState:
         message["tool_calls"] = [message_tool_call(call) for call in calls]
     if payload.provider_state is not None:
         message["provider_state"] = payload.provider_state
-    cost = payload.cost
-    return replace(
+    changed = replace(
         state,
         messages=before.plus(message),
         turn=tuple([CallState(call=call) for call in calls]),
         turn_id=step.step_id,
         turn_sequence=step.sequence,
         tip=(step.step_id,),
-        iterations=state.iterations if payload.is_final_call else state.iterations + 1,
-        tool_calls=state.tool_calls + len(calls),
-        answer=None if calls else content,
-        is_answer_final_call=payload.is_final_call,
-        total_tokens=state.total_tokens + (payload.prompt_tokens or 0) + (payload.completion_tokens or 0),
-        total_cost=state.total_cost + cost if cost else state.total_cost,
-        cost_is_partial=state.cost_is_partial or cost is None,
-        prompt_hash=payload.prompt_hash,
-        prompt_count=before.count,
-        failure=None,
-        status=_going(state, step),
+        reply=None if calls else Answer(content, payload.is_final_call),
+        used=_used(state.used, payload, len(calls)),
+        prompt=PromptMark(payload.prompt_hash, before.count),
         next_sequence=_next(state, step),
+    )
+    return changed if state.stopped_epoch < 0 else replace(changed, failure=None, status=_going(state, step))
+
+
+def _used(used: Used, payload: said.LlmCall, calls: int) -> Used:
+    cost = payload.cost
+    return Used(
+        used.iterations if payload.is_final_call else used.iterations + 1,
+        used.tool_calls + calls,
+        used.tokens + (payload.prompt_tokens or 0) + (payload.completion_tokens or 0),
+        used.cost + cost if cost else used.cost,
+        used.cost_is_partial or cost is None,
     )
 
 
@@ -142,16 +145,20 @@ def _going(state: RunState, step: Step) -> str:
 
 
 def _with_call(state: RunState, step: Step, call_id: str, change: Callable[[CallState], CallState]) -> RunState:
-    turn = tuple([change(c) if c.call.call_id == call_id and c.result is None else c for c in state.turn])
+    turn = state.turn
+    if len(turn) == 1:  # the usual case, without a walk
+        turn = (change(turn[0]),) if turn[0].call.call_id == call_id and turn[0].result is None else turn
+    else:
+        turn = tuple([change(c) if c.call.call_id == call_id and c.result is None else c for c in turn])
     return replace(state, turn=turn, next_sequence=_next(state, step))
 
 
 def _tool_started(state: RunState, step: Step, payload: said.ToolStarted) -> RunState:
     def begun(c: CallState) -> CallState:
-        return replace(c, started_epoch=step.epoch, started_at=step.created_at.timestamp(), attempt=payload.attempt, is_in_doubt=False, resolution=None)
+        return CallState(c.call, step.epoch, step.created_at, payload.attempt, c.request, c.request_id, c.decision)
 
     after = _with_call(state, step, payload.call_id, begun)
-    return after if after.status == _going(state, step) else replace(after, status="running")
+    return after if state.stopped_epoch < 0 else replace(after, status=_going(state, step))
 
 
 def _tool_call(state: RunState, step: Step, payload: said.ToolCall) -> RunState:
@@ -214,11 +221,11 @@ def _in_doubt_resolved(state: RunState, step: Step, payload: said.InDoubtResolve
 def _conclusion(state: RunState, step: Step, payload: said.Conclusion) -> RunState:
     content = payload.content if payload.content is not None else state.answer or ""
     status = "completed" if payload.is_final else state.status
-    return replace(state, conclusion=content, output=payload.output, answer=None, status=status, next_sequence=_next(state, step))
+    return replace(state, conclusion=content, output=payload.output, reply=None, status=status, next_sequence=_next(state, step))
 
 
 def _limit_reached(state: RunState, step: Step, payload: said.LimitReached) -> RunState:
-    return replace(state, limit=payload, status="limit_reached", answer=None, next_sequence=_next(state, step))
+    return replace(state, limit=payload, status="limit_reached", reply=None, next_sequence=_next(state, step))
 
 
 def _paused(state: RunState, step: Step, payload: said.Paused) -> RunState:

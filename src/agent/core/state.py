@@ -1,5 +1,6 @@
 """What has happened in a run, as far as it matters for what comes next: the values that `fold` makes."""
 
+from datetime import datetime
 from typing import Any
 
 import agent.models.payloads as said
@@ -8,12 +9,12 @@ from agent.core.messages import Messages
 from agent.models.value import Value
 
 
-class CallState(Value, frozen=True, kw_only=True):
+class CallState(Value, frozen=True):
     """Where one call of the open turn stands."""
 
     call: Call
     started_epoch: int | None = None  # who announced it last; None: not begun
-    started_at: float | None = None  # seconds since 1970
+    started_at: datetime | None = None
     attempt: int = 0
     request: said.ApprovalRequested | None = None
     request_id: str | None = None
@@ -40,36 +41,67 @@ class CallState(Value, frozen=True, kw_only=True):
         return loose_arguments(self.call.raw_arguments)
 
 
-class RunState(Value, frozen=True, kw_only=True):
-    """A run's state after some prefix of its steps. `status` is what the steps say; whether someone drives it is not in them."""
+class Used(Value, frozen=True):
+    """What a run has used so far."""
+
+    iterations: int = 0  # model calls that count against the budget
+    tool_calls: int = 0
+    tokens: int = 0
+    cost: float = 0.0  # USD, as far as it is known
+    cost_is_partial: bool = False
+
+
+class Answer(Value, frozen=True):
+    """A reply without tool requests, not yet concluded."""
+
+    text: str
+    is_final_call: bool = False  # the one call without tools after a limit
+
+
+class PromptMark(Value, frozen=True):
+    """The prompt of the last model call: its fingerprint, and how many messages that covers."""
+
+    fingerprint: bytes = b""
+    count: int = 0
+
+
+class RunState(Value, frozen=True):
+    """A run's state after some prefix of its steps. `status` is what the steps say; whether someone drives it is not in them.
+
+    What every model call changes is grouped, so that an advance replaces few fields.
+    """
 
     messages: Messages
-    input: said.Input | None = None
-    input_id: str | None = None
-    memory: said.MemoryRead | None = None
     turn: tuple[CallState, ...] = ()  # calls of the last model call while any of them is open
     turn_id: str | None = None  # step id of the last model call
     turn_sequence: int = -1
     tip: tuple[str, ...] = ()  # what the next model call rests on
-    iterations: int = 0  # model calls that count against the budget
-    tool_calls: int = 0
-    answer: str | None = None  # a reply without tool requests, not yet concluded
-    is_answer_final_call: bool = False
-    conclusion: str | None = None
-    output: Any = None
+    reply: Answer | None = None
+    used: Used = Used()
+    prompt: PromptMark = PromptMark()
+    next_sequence: int = 0
     status: str = "running"
     stopped_epoch: int = -1  # paused or failed: a driver of this or an older epoch stops
+    stopped_by: str | None = None
+    input: said.Input | None = None
+    input_id: str | None = None
+    memory: said.MemoryRead | None = None
+    conclusion: str | None = None
+    output: Any = None
     limit: said.LimitReached | None = None
     failure: said.Failure | None = None
-    stopped_by: str | None = None
     max_iterations: int | None = None
     limits: dict[str, Any] = {}
-    total_tokens: int = 0
-    total_cost: float = 0.0
-    cost_is_partial: bool = False
-    prompt_hash: bytes = b""  # of the last model call
-    prompt_count: int = 0  # messages that `prompt_hash` covers
-    next_sequence: int = 0
+
+    @property
+    def answer(self) -> str | None:
+        """The text of a reply without tool requests that is not yet concluded."""
+        return self.reply.text if self.reply is not None else None
+
+    @property
+    def iterations(self) -> int:
+        """Model calls that count against the budget."""
+        return self.used.iterations
 
     def call(self, call_id: str) -> CallState | None:
         """Return the call of the open turn with our id `call_id`."""
@@ -88,4 +120,4 @@ class RunState(Value, frozen=True, kw_only=True):
     @property
     def known_cost(self) -> float | None:
         """USD; None where nothing is known of it."""
-        return None if self.cost_is_partial and not self.total_cost else self.total_cost
+        return None if self.used.cost_is_partial and not self.used.cost else self.used.cost

@@ -72,7 +72,7 @@ _TELLERS: dict[str, Callable[[Any, RunState], Told]] = {
 
 def totals(state: RunState) -> dict[str, Any]:
     """Return what a run has used so far."""
-    return {"total_tokens": state.total_tokens, "total_cost": state.known_cost, "cost_is_partial": state.cost_is_partial}
+    return {"total_tokens": state.used.tokens, "total_cost": state.known_cost, "cost_is_partial": state.used.cost_is_partial}
 
 
 def tell_ending(trace_id: str, state: RunState, status: str) -> list[AgentEvent]:

@@ -35,8 +35,8 @@ async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: s
     else:
         reply = await shop.llm_call(messages=messages, model=asked.model, tools=schemas, **keywords)
     took_s = round(time.perf_counter() - began, 6)
-    new = state.messages.since(state.prompt_count) if not is_final else messages[state.prompt_count :]
-    return payload_of_reply(shop, reply, model=asked.model, prompt_hash=fingerprint(state.prompt_hash, *new), took_s=took_s, is_final=is_final)
+    new = state.messages.since(state.prompt.count) if not is_final else messages[state.prompt.count :]
+    return payload_of_reply(shop, reply, model=asked.model, prompt_hash=fingerprint(state.prompt.fingerprint, *new), took_s=took_s, is_final=is_final)
 
 
 async def _streamed(

@@ -66,7 +66,7 @@ def in_doubt(call: CallState, worker: str | None, cause: str, detail: str | None
         call_id=call.call.call_id,
         tool_name=safe_name(call.call.name),
         attempt=max(call.attempt, 1),
-        started_at=call.started_at,
+        started_at=call.started_at.timestamp() if call.started_at else None,
         worker=worker,
         cause=cause,
         detail=detail,
