@@ -1,0 +1,16 @@
+"""JSON text, read quickly."""
+
+from typing import Any
+
+import msgspec
+
+_decode = msgspec.json.Decoder().decode
+
+
+def object_of(text: str) -> dict[str, Any] | None:
+    """Return the object that a text is, or None where it is no strict JSON (NaN is none) or no object."""
+    try:
+        value = _decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
