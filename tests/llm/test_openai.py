@@ -172,6 +172,29 @@ async def test_openai_itself_is_never_sent_thoughts(chat_server: Any) -> None:
     assert chat_server.requests[0]["messages"][1] == {"role": "assistant", "content": "x"}
 
 
+async def test_old_forms_are_understood(chat_server: Any) -> None:
+    chat_server.says({"content": None, "function_call": {"name": "add", "arguments": "{}"}}, finish_reason="function_call")
+    chat_server.says({"content": ["4", {"type": "thinking", "thinking": "hm"}, "2", 7]})
+    model = model_at(chat_server)
+
+    called, said = await model(USER, "", TOOLS), await model(USER)
+
+    assert called["tool_calls"][0]["function"] == {"name": "add", "arguments": "{}"}
+    assert (said["content"], said["reasoning"]) == ("42", "hm")
+
+
+async def test_a_tools_name_goes_to_those_who_want_it(chat_server: Any) -> None:
+    for _ in range(2):
+        chat_server.says({"content": "ok"})
+    history: list[dict[str, Any]] = [{"role": "tool", "tool_call_id": "c1", "name": "add", "content": None}]
+
+    await model_at(chat_server, "openai-compatible")(history)
+    await model_at(chat_server, "cerebras")(history)
+
+    sent = [request["messages"][0] for request in chat_server.requests]
+    assert sent == [{"role": "tool", "tool_call_id": "c1", "name": "add", "content": ""}, {"role": "tool", "tool_call_id": "c1", "content": ""}]
+
+
 async def test_content_in_parts_is_read_as_text_and_thoughts(chat_server: Any) -> None:
     content = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "4"}, {"type": "text", "text": "2"}]
     chat_server.says({"content": content})

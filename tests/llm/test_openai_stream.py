@@ -128,6 +128,15 @@ async def test_tool_calls_are_put_together_however_a_server_cuts_them(chat_serve
 
 
 @pytest.mark.parametrize("marks", [{"index": 0}, {}])
+async def test_a_name_repeated_with_each_piece_is_one_call(chat_server: Any, marks: dict[str, Any]) -> None:
+    chat_server.streams(piece("add", '{"x"', **marks), piece("add", ":1}", **marks), piece("add", "", **marks), finish_reason="tool_calls")
+
+    _, reply = await everything(model_at(chat_server), "", TOOLS)
+
+    assert [made["function"]["arguments"] for made in reply["tool_calls"]] == ['{"x":1}']
+
+
+@pytest.mark.parametrize("marks", [{"index": 0}, {}])
 async def test_whole_calls_of_one_tool_without_ids_stay_apart(chat_server: Any, marks: dict[str, Any]) -> None:
     chat_server.streams(piece("add", '{"x":1}', **marks), piece("add", '{"x":2}', **marks), finish_reason="tool_calls")
 
@@ -219,6 +228,14 @@ async def test_odd_chunks_are_passed_over(chat_server: Any) -> None:
     tokens, reply = await everything(model_at(chat_server))
 
     assert (tokens, reply["content"]) == ([Token("text", "hi")], "hi")
+
+
+async def test_a_server_that_refuses_stream_options_can_be_spared_them(chat_server: Any) -> None:
+    chat_server.streams({"content": "hi"})
+
+    await everything(model_at(chat_server), stream_options=None)
+
+    assert chat_server.requests[0] == {"model": "m", "messages": USER, "stream": True}
 
 
 async def test_an_empty_stream_may_be_tried_again(chat_server: Any) -> None:

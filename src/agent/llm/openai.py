@@ -185,7 +185,8 @@ class OpenAICompatible:
         body.update(self._settings(settings, to, has_tools=bool(tools)))
         if streamed:
             body["stream"] = True
-            body.setdefault("stream_options", {"include_usage": True})
+            if "stream_options" not in settings:  # None keeps it from servers that refuse it
+                body["stream_options"] = {"include_usage": True}
         client = await self._client()
         with _mapped(caller, self._silence_s, self._key_hint()):
             try:
