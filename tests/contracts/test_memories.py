@@ -7,7 +7,7 @@ from agent.storage.protocols import MemoryCurator
 from agent.storage.ram.memories import RamMemoryStore
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.memories import SqliteMemoryStore
-from agent.testing.contracts.memories import MemoryCuratorContract
+from agent.testing.contracts.curators import MemoryCuratorContract
 
 
 class TestRam(MemoryCuratorContract):

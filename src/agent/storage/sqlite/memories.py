@@ -1,7 +1,7 @@
 """A memory in a SQLite file, beside the record of runs."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -67,18 +67,7 @@ class SqliteMemoryStore:
             return []
         place = {"kind": kind, "scope": findable(scope), "uid": uid and findable(uid), "now": to_ms(self._now())}
         await self._index()
-
-        def question(db: sqlite3.Connection) -> list[tuple[Item, float]]:
-            db.execute("begin")  # one snapshot for all three questions
-            try:
-                candidates, corpus = matches(db, words, place)
-                best = rank(words, candidates, corpus, floor=self._min_relevance, limit=max(limit, 0))
-                items = items_of(db, [found.item_id for found in best])
-            finally:
-                db.execute("rollback")
-            return [(items[found.item_id], found.score) for found in best]
-
-        return await self._database.read(question)
+        return await self._database.read(lambda db: _best(db, words, place, floor=self._min_relevance, limit=max(limit, 0)))
 
     async def get(self, item_id: str, *, uid: str | None = None) -> Experience | Skill | None:
         """Return an experience or skill by its id, or None (also where it is another uid's)."""
@@ -171,6 +160,17 @@ class SqliteMemoryStore:
         if wanted == "skill":
             return [item for item in items if isinstance(item, Skill)]
         return [item for item in items if isinstance(item, Experience)]
+
+
+def _best(db: sqlite3.Connection, words: Sequence[str], place: Mapping[str, Any], *, floor: float, limit: int) -> list[tuple[Item, float]]:
+    db.execute("begin")  # one snapshot for both questions
+    try:
+        candidates, corpus = matches(db, words, place)
+        best = rank(words, candidates, corpus, floor=floor, limit=limit)
+        items = items_of(db, [found.item_id for found in best])
+    finally:
+        db.execute("rollback")
+    return [(items[found.item_id], found.score) for found in best]
 
 
 def _empty_journal(db: sqlite3.Connection) -> None:

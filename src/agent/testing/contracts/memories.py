@@ -1,20 +1,21 @@
-"""What every `MemoryStore`, and every `MemoryCurator`, must do.
+"""The contract of `MemoryStore`, one test for each sentence.
 
-class TestMine(MemoryStoreContract):
-    @pytest.fixture
-    def store(self) -> MemoryStore: ...  # empty
+To check a store of your own, inherit the class and give it a fixture named `store` (pytest with pytest-asyncio in auto mode):
+
+    class TestMyStore(MemoryStoreContract):
+        @pytest.fixture
+        def store(self):
+            return MyStore()  # empty
 """
-# ruff: noqa: D102, PLR2004 (a test's name is its sentence, an expected number a literal)
+# ruff: noqa: PLR2004  # an expected number is a literal
 
 import asyncio
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agent.clock import now
-from agent.errors import BadInput, ExperienceNotFound
-from agent.models.memory import Experience, Skill
-from agent.models.value import replace
-from agent.storage.protocols import MemoryCurator, MemoryStore
+from agent.models.memory import Experience
+from agent.storage.protocols import MemoryStore
 
 HOSTILE = (
     '"',
@@ -57,6 +58,7 @@ class MemoryStoreContract:
     """Inherit it, and add the fixture `store`."""
 
     async def test_an_experience_is_found_by_its_words_and_comes_back_equal(self, store: MemoryStore) -> None:
+        """`add_experience` records it and returns its id; a search returns it whole."""
         written = lesson(
             "a customer asks for a refund",
             "check the order number first",
@@ -76,12 +78,14 @@ class MemoryStoreContract:
         assert await store.search_experiences("agent:default", "what is the order number?", uid="u") == [written]
 
     async def test_english_is_found_in_other_forms_and_cases(self, store: MemoryStore) -> None:
+        """What fits the query: also another form of the word."""
         await store.add_experience(lesson("customer asks for refunds"))
 
         for query in ("REFUND", "Refunded?", "the customers' refunding", "ｒｅｆｕｎｄ"):
             assert await found(store, query) == ["customer asks for refunds"]
 
     async def test_chinese_is_found_without_spaces(self, store: MemoryStore) -> None:
+        """What fits the query: also in a language without spaces."""
         await store.add_experience(lesson("客户要求退款时", "先核对订单号"))
         await store.add_experience(lesson("用户要求总结文章时", "用三句话回答"))
 
@@ -90,6 +94,7 @@ class MemoryStoreContract:
         assert await found(store, "今天天气") == []
 
     async def test_the_best_fit_comes_first(self, store: MemoryStore) -> None:
+        """Best first."""
         for condition in ("reset a password", "reset a router after a storm", "bake bread", "change the password of a bank account"):
             await store.add_experience(lesson(condition))
 
@@ -98,6 +103,7 @@ class MemoryStoreContract:
         assert (await found(store, "reset the router's password", limit=1)) != ["bake bread"]
 
     async def test_of_equal_fits_the_newer_comes_first(self, store: MemoryStore) -> None:
+        """Of equals the newer comes first."""
         begin = datetime(2026, 1, 1, tzinfo=UTC)
         for day in (2, 3, 1):
             await store.add_experience(lesson("reset a password", str(day), created_at=begin + timedelta(days=day)))
@@ -105,6 +111,7 @@ class MemoryStoreContract:
         assert [item.rule for item in await store.search_experiences("agent:default", "password reset")] == ["3", "2", "1"]
 
     async def test_at_most_as_many_as_wanted_are_returned(self, store: MemoryStore) -> None:
+        """`limit` is the most that is returned; 5 where nobody says."""
         for number in range(8):
             await store.add_experience(lesson(f"refund case {number}"))
 
@@ -112,6 +119,7 @@ class MemoryStoreContract:
         assert len(await found(store, "refund")) == 5
 
     async def test_what_has_nothing_to_do_with_the_query_is_not_returned(self, store: MemoryStore) -> None:
+        """A search returns what fits, not what there is."""
         for condition in ("a customer asks for a refund", "deploying a service at night", "writing SQL"):
             await store.add_experience(lesson(condition))
 
@@ -119,12 +127,14 @@ class MemoryStoreContract:
         assert await found(store, "to be or not to be") == []
 
     async def test_an_empty_query_finds_nothing(self, store: MemoryStore) -> None:
+        """Nothing fits a query without words."""
         await store.add_experience(lesson("a customer asks for a refund"))
 
         assert [await found(store, query) for query in ("", "  \n", "?!", "👍")] == [[]] * 4
         assert await store.search_skills("agent:default", "") == []
 
     async def test_a_query_is_only_text(self, store: MemoryStore) -> None:
+        """No sign in a query or scope has a meaning of its own, and none is an error."""
         await store.add_experience(lesson("a customer asks for a refund"))
 
         for query in HOSTILE:
@@ -134,6 +144,7 @@ class MemoryStoreContract:
             assert await found(store, "refund", scope=query) == []
 
     async def test_a_query_of_ten_megabytes_is_answered(self, store: MemoryStore) -> None:
+        """What is read of a query is bounded."""
         await store.add_experience(lesson("a customer asks for a refund"))
 
         async with asyncio.timeout(20):
@@ -142,6 +153,7 @@ class MemoryStoreContract:
             assert await found(store, "退" * 5_000_000) == []
 
     async def test_only_the_scope_is_searched(self, store: MemoryStore) -> None:
+        """A scope is compared exactly."""
         for scope in ("agent:a", "agent:ab", "agent:A", "agent:%"):
             await store.add_experience(lesson(f"refund in {scope}", scope=scope))
 
@@ -153,6 +165,7 @@ class MemoryStoreContract:
         ]
 
     async def test_a_uid_finds_its_own_and_what_is_nobodys(self, store: MemoryStore) -> None:
+        """A uid sees its own items and those without an owner; None sees all."""
         for owner in (None, "", "a", "b"):
             await store.add_experience(lesson(f"refund of {owner!r}", uid=owner))
 
@@ -166,6 +179,7 @@ class MemoryStoreContract:
         }
 
     async def test_what_others_own_does_not_change_what_a_uid_finds(self, store: MemoryStore) -> None:
+        """Not even by their weight in the ranking."""
         for condition in ("refund by card", "refund in cash", "card lost"):
             await store.add_experience(lesson(condition, uid="a"))
         before = await found(store, "refund my card", uid="a")
@@ -175,12 +189,14 @@ class MemoryStoreContract:
         assert await found(store, "refund my card", uid="a") == before
 
     async def test_only_what_is_active_is_found(self, store: MemoryStore) -> None:
+        """A search returns active items."""
         for state in ("candidate", "shadow", "active", "superseded", "retired"):
             await store.add_experience(lesson(f"refund {state}", state=state))
 
         assert await found(store, "refund") == ["refund active"]
 
     async def test_only_what_is_valid_now_is_found(self, store: MemoryStore) -> None:
+        """From `valid_from` until before `valid_to`."""
         day, moment = timedelta(days=1), now()
         await store.add_experience(lesson("refund tomorrow", valid_from=moment + day))
         await store.add_experience(lesson("refund yesterday", valid_to=moment - day))
@@ -189,262 +205,8 @@ class MemoryStoreContract:
         assert await found(store, "refund") == ["refund today"]
 
     async def test_the_same_id_twice_is_one_and_the_first_stands(self, store: MemoryStore) -> None:
+        """The same id twice is one (the first stands)."""
         ids = [await store.add_experience(lesson(f"refund {n}", experience_id="e1", uid="a")) for n in range(3)]
 
         assert ids == ["e1"] * 3
         assert await found(store, "refund") == ["refund 0"]
-
-
-class MemoryCuratorContract(MemoryStoreContract):
-    """Inherit it, and add the fixture `store`."""
-
-    async def test_a_skill_is_found_by_name_description_and_content(self, store: MemoryCurator) -> None:
-        skill = Skill.create("agent:default", "invoices", "How to write an invoice", "Add the tax number. 税号", uid="u")
-        await store.add_skill(skill)
-
-        for query in ("invoice", "writing", "tax", "税号"):
-            assert await store.search_skills("agent:default", query, uid="u") == [skill]
-            assert await store.search_skills("agent:default", query, uid="v") == []
-            assert await store.search_skills("agent:other", query) == []
-        assert await found(store, "invoice") == []
-
-    async def test_a_skill_replaces_the_one_of_the_same_scope_owner_and_name(self, store: MemoryCurator) -> None:
-        for uid in (None, "a", "b"):
-            await store.add_skill(Skill.create("agent:default", "invoices", f"old of {uid}", "", uid=uid))
-        new = Skill.create("agent:default", "invoices", "new", "", uid="a")
-
-        assert await store.add_skill(new) == new.skill_id
-        assert [skill.description for skill in await store.search_skills("agent:default", "invoices", uid="a")] == ["new", "old of None"]
-        assert len(await store.list(kind="skill", state="superseded")) == 1
-        assert [skill.description for skill in await store.search_skills("agent:default", "invoices", uid="b", limit=1)] == ["old of b"]
-
-    async def test_the_same_skill_again_is_an_edit(self, store: MemoryCurator) -> None:
-        skill = Skill.create("agent:default", "invoices", "old", "")
-        for version in (skill, skill, replace(skill, description="new")):
-            await store.add_skill(version)
-
-        assert [item.to_dict()["description"] for item in await store.list(kind="skill")] == ["new"]
-        assert await store.search_skills("agent:default", "old") == []
-        assert [entry["change"] for entry in await store.history()] == ["added", "edited"]
-
-    async def test_an_id_is_of_one_thing(self, store: MemoryCurator) -> None:
-        await store.add_experience(lesson("refund", experience_id="x", uid="a"))
-        await store.add_skill(Skill.create("agent:default", "invoices", "", "", skill_id="y"))
-        refused = [
-            store.add_experience(lesson("theirs", experience_id="x", uid="b")),
-            store.add_experience(lesson("a skill's", experience_id="y")),
-            store.add_skill(Skill.create("agent:default", "n", "", "", skill_id="x")),
-            store.add_skill(Skill.create("agent:default", "another name", "", "", skill_id="y")),
-        ]
-
-        assert [type(await _outcome(operation)) for operation in refused] == [BadInput] * 4
-        assert len(await store.list()) == len(await store.list(kind="skill")) == 1
-
-    async def test_what_cannot_be_recorded_is_refused(self, store: MemoryCurator) -> None:
-        bad: list[Any] = [
-            lesson("\ud800"),
-            lesson("x", scope=""),
-            lesson("x", experience_id="i" * 10_000),
-            lesson("x" * 3_000_000),
-            lesson("x", state="actve"),
-            lesson("x", confidence=7),
-            lesson("x", confidence=float("nan")),
-            lesson("x", uid=b"bytes"),
-            replace(lesson("x"), rule=None),
-            {"condition": "x"},
-            Skill.create("s", "n", "d", "c"),
-        ]
-        bad_skills: list[Any] = [Skill.create("agent:default", "", "", ""), lesson("x"), None]
-
-        assert [type(await _outcome(store.add_experience(item))) for item in bad] == [BadInput] * len(bad)
-        assert [type(await _outcome(store.add_skill(item))) for item in bad_skills] == [BadInput] * len(bad_skills)
-        assert await store.list() == await store.list(kind="skill") == []
-        assert await store.history() == []
-
-    async def test_moments_become_aware_utc(self, store: MemoryCurator) -> None:
-        east = datetime(2026, 1, 1, 8, tzinfo=timezone(timedelta(hours=8)))
-        local = datetime(2026, 1, 1)  # noqa: DTZ001 (as a caller may hand one in)
-        await store.add_experience(lesson("refund", experience_id="e", created_at=east, valid_from=local))
-        item = await store.get("e")
-
-        assert isinstance(item, Experience)
-        assert item.created_at.isoformat() == "2026-01-01T00:00:00+00:00"
-        assert item.valid_from == local.astimezone(UTC)
-        assert item.valid_from.tzinfo is UTC
-
-    async def test_an_item_is_got_by_its_id_by_those_who_see_it(self, store: MemoryCurator) -> None:
-        mine, shared = lesson("mine", uid="a"), Skill.create("agent:default", "shared", "", "")
-        await store.add_experience(mine)
-        await store.add_skill(shared)
-
-        assert [await store.get(mine.experience_id, uid=uid) for uid in (None, "a", "b")] == [mine, mine, None]
-        assert [await store.get(shared.skill_id, uid=uid) for uid in (None, "a", "b")] == [shared] * 3
-        assert [await store.get(item_id) for item_id in ("", "nothing", "\ud800", "'")] == [None] * 4
-
-    async def test_the_list_is_newest_first_and_comes_in_pages(self, store: MemoryCurator) -> None:
-        begin = datetime(2026, 1, 1, tzinfo=UTC)
-        for minute in (3, 1, 5, 2, 4, 2):
-            await store.add_experience(lesson("refund", str(minute), created_at=begin + timedelta(minutes=minute)))
-        pages: list[Any] = [await store.list(limit=2)]
-        while pages[-1]:
-            pages.append(await store.list(limit=2, before=pages[-1][-1].experience_id))
-
-        assert [[item.rule for item in page] for page in pages] == [["5", "4"], ["3", "2"], ["2", "1"], []]
-        assert [item for page in pages for item in page] == await store.list()
-        assert await store.list(limit=0) == []
-        assert await store.list(kind="skill") == []
-
-    async def test_the_list_is_filtered_by_owner_scope_state_and_kind(self, store: MemoryCurator) -> None:
-        for uid in (None, "a", "b"):
-            for scope in ("agent:x", "agent:y"):
-                await store.add_experience(lesson(f"{uid} {scope}", scope=scope, uid=uid, state="active" if scope == "agent:x" else "shadow"))
-        await store.add_skill(Skill.create("agent:x", "n", "", "", uid="b"))
-
-        assert len(await store.list()) == 6
-        assert {item.uid for item in await store.list(uid="a")} == {None, "a"}
-        assert {item.scope for item in await store.list(scope="agent:y")} == {"agent:y"}
-        assert {item.scope for item in await store.list(uid="b", state="shadow")} == {"agent:y"}
-        assert [len(await store.list(kind="skill", uid=uid)) for uid in (None, "a", "b")] == [1, 0, 1]
-        assert await store.list(scope="agent:\ud800", state="\ud800", uid="\ud800") == []
-        assert isinstance(await _outcome(store.list(kind="lesson")), BadInput)
-
-    async def test_a_page_begins_after_an_item_that_is_there(self, store: MemoryCurator) -> None:
-        theirs = await store.add_experience(lesson("refund", uid="a"))
-
-        assert isinstance(await _outcome(store.list(before="nothing")), ExperienceNotFound)
-        assert isinstance(await _outcome(store.list(before=theirs, uid="b")), ExperienceNotFound)
-        assert await store.list(before=theirs, uid="a") == []
-
-    async def test_what_is_retired_is_kept_but_not_found(self, store: MemoryCurator) -> None:
-        item_id = await store.add_experience(lesson("refund"))
-        for _ in range(2):
-            await store.retire(item_id, by="Ann")
-
-        item = await store.get(item_id)
-        assert item is not None
-        assert item.state == "retired"
-        assert await found(store, "refund") == []
-        assert [(entry["change"], entry["by"]) for entry in await store.history(item_id=item_id)] == [("added", None), ("retired", "Ann")]
-
-    async def test_a_successor_takes_the_place_of_an_experience(self, store: MemoryCurator) -> None:
-        old = await store.add_experience(lesson("refund", "pay at once", uid="a"))
-        successor = lesson("refund", "ask first")
-        began = now()
-        new = await store.supersede(old, successor, by="Ann", uid="a")
-        again = await store.supersede(old, successor, by="Ann", uid="a")
-
-        closed = await store.get(old)
-        assert isinstance(closed, Experience)
-        assert new == again == successor.experience_id
-        assert (closed.state, closed.superseded_by, closed.rule) == ("superseded", new, "pay at once")
-        assert closed.valid_to is not None
-        assert abs(closed.valid_to - began) < timedelta(minutes=1)
-        assert await store.search_experiences("agent:default", "refund", uid="a") == [replace(successor, uid="a")]
-        assert [(entry["change"], entry["item_id"]) for entry in await store.history()] == [("added", old), ("superseded", old), ("added", new)]
-
-    async def test_what_cannot_succeed_is_refused_and_nothing_is_changed(self, store: MemoryCurator) -> None:
-        old = await store.add_experience(lesson("refund", uid="a"))
-        other = await store.add_experience(lesson("another", uid="a"))
-        skill = await store.add_skill(Skill.create("agent:default", "n", "", ""))
-        shared = await store.add_experience(lesson("everybody's refund"))
-        before = await store.history()
-        refused = [
-            store.supersede(old, lesson("refund", uid="b")),
-            store.supersede(shared, lesson("refund", uid="b"), uid="b"),
-            store.supersede(old, lesson("refund", experience_id=other)),
-            store.supersede(old, lesson("refund", experience_id=old)),
-            store.supersede(skill, lesson("refund")),
-            store.supersede(old, lesson("\ud800")),
-        ]
-
-        assert [type(await _outcome(operation)) for operation in refused] == [BadInput] * len(refused)
-        assert await store.history() == before
-
-    async def test_of_two_successors_one_wins(self, store: MemoryCurator) -> None:
-        old = await store.add_experience(lesson("refund"))
-        outcomes = await asyncio.gather(*(store.supersede(old, lesson("refund", str(n))) for n in range(5)), return_exceptions=True)
-
-        assert [type(outcome) for outcome in outcomes].count(BadInput) == 4
-        assert len(await found(store, "refund")) == 1
-
-    async def test_what_is_promoted_is_shared_within_its_scope(self, store: MemoryCurator) -> None:
-        item_id = await store.add_experience(lesson("refund", uid="a"))
-        assert await found(store, "refund", uid="b") == []
-        for _ in range(2):
-            await store.promote(item_id, by="Ann", uid="a")
-
-        assert await found(store, "refund", uid="b") == ["refund"]
-        assert await found(store, "refund", scope="agent:other") == []
-        assert [(entry["change"], entry["by"]) for entry in await store.history(uid="b")] == [("promoted", "Ann")]
-
-    async def test_a_promoted_skill_replaces_the_shared_one_of_its_name(self, store: MemoryCurator) -> None:
-        await store.add_skill(Skill.create("agent:default", "invoices", "shared", ""))
-        mine = await store.add_skill(Skill.create("agent:default", "invoices", "mine", "", uid="a"))
-        await store.promote(mine, by="Ann")
-
-        assert [skill.description for skill in await store.search_skills("agent:default", "invoices", uid="b")] == ["mine"]
-
-    async def test_what_is_forgotten_leaves_only_that_it_was(self, store: MemoryCurator) -> None:
-        item = lesson("refund", "secret", uid="a")
-        await store.add_experience(item)
-        await store.forget(item.experience_id, by="Ann", uid="a")
-
-        assert await store.get(item.experience_id) is None
-        assert await store.list() == []
-        assert await found(store, "refund secret") == []
-        history = await store.history(uid="a", item_id=item.experience_id)
-        assert [(entry["change"], entry["by"]) for entry in history] == [("added", None), ("forgotten", "Ann")]
-        assert "secret" not in repr(history)
-
-    async def test_what_was_forgotten_does_not_come_back(self, store: MemoryCurator) -> None:
-        item, skill = lesson("refund"), Skill.create("agent:default", "n", "", "")
-        for item_id in (await store.add_experience(item), await store.add_skill(skill)):
-            await store.forget(item_id)
-
-        assert await store.add_experience(item) == item.experience_id
-        assert await store.add_skill(skill) == skill.skill_id
-        assert await store.list() == await store.list(kind="skill") == []
-
-    async def test_another_uids_item_is_as_if_it_were_not_there(self, store: MemoryCurator) -> None:
-        item_id = await store.add_experience(lesson("refund", uid="a"))
-        before = await store.history()
-        for uid, wanted in (("b", item_id), ("", item_id), ("a", "nothing"), (None, "\ud800")):
-            refused = [
-                store.retire(wanted, uid=uid),
-                store.supersede(wanted, lesson("refund"), uid=uid),
-                store.promote(wanted, by="Bob", uid=uid),
-                store.forget(wanted, uid=uid),
-            ]
-
-            assert [type(await _outcome(operation)) for operation in refused] == [ExperienceNotFound] * 4
-            assert await store.history(uid=uid, item_id=wanted) == []
-        assert await store.history() == before
-
-    async def test_who_did_it_is_a_name(self, store: MemoryCurator) -> None:
-        item_id = await store.add_experience(lesson("refund", uid="a"))
-        refused = [store.retire(item_id, by="\ud800"), store.forget(item_id, by="x" * 10_000), store.promote(item_id, by="\ud800")]
-
-        assert [type(await _outcome(operation)) for operation in refused] == [BadInput] * 3
-        assert await found(store, "refund") == ["refund"]
-
-    async def test_the_log_is_numbered_in_order_and_shown_to_those_it_concerns(self, store: MemoryCurator) -> None:
-        ids = [await store.add_experience(lesson("refund", uid=uid, author="Ann")) for uid in (None, "a", "b")]
-        for item_id in ids:
-            await store.retire(item_id, by="Bob")
-        log = await store.history()
-
-        assert [(entry["change"], entry["item_id"], entry["by"]) for entry in log] == [
-            *(("added", i, "Ann") for i in ids),
-            *(("retired", i, "Bob") for i in ids),
-        ]
-        assert [entry["number"] for entry in log] == sorted({entry["number"] for entry in log})
-        assert all(entry["at"].tzinfo is UTC for entry in log)
-        assert [entry["item_id"] for entry in await store.history(uid="a")] == ids[:2] * 2
-        assert [entry["change"] for entry in await store.history(item_id=ids[2])] == ["added", "retired"]
-
-
-async def _outcome(operation: Any) -> Any:
-    try:
-        return await operation
-    except (BadInput, ExperienceNotFound) as error:
-        return error
