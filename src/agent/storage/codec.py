@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from agent.clock import as_utc, from_ms, to_ms
+from agent.clock import from_ms, to_ms
 from agent.errors import BadInput, StoreUnusable
 from agent.models.trace import Step, step_id_of
 from agent.storage import chain
@@ -28,12 +28,17 @@ DEFLATE_ABOVE = 2_048
 """Payloads and blobs with more bytes are deflated, where that makes them smaller."""
 STEP_LIMIT = 256_000_000
 """Bytes that one step's data may have, and one blob."""
+NUMBER_LIMIT = 18
+"""Digits that a sequence may have."""
+SEQUENCE_LIMIT = 10**NUMBER_LIMIT
 NAME_LIMIT = 500
 """Characters of an id and of a step's type."""
 
 REPEATED: Mapping[str, frozenset[str]] = {"input": frozenset({"system", "schemas"}), "memory_read": frozenset({"block"})}
 
-_ERASED, _JSON, _ZLIB = 0x00, 0x7B, 0x78  # no msgpack map begins so
+_ERASED, _JSON, _ZLIB = 0x00, 0x7B, 0x78  # no msgpack map begins so: they are ints there
+_MAP = 0x80  # all msgpack maps begin with this or more
+_UNSALTED = -chain.SALT_SIZE
 _TEXT, _BYTES, _DATA = 1, 2, 3  # what a blob holds
 _TAG = "\0"  # in the JSON form: {"\0": [kind, …]} is what JSON has no word for
 _encode = msgspec.msgpack.Encoder().encode
@@ -76,17 +81,16 @@ def encode_step(step: Step, epoch: int | None = None) -> Coded:
         BadInput: a part of it cannot be held; says which.
     """
     sequence, trace_id = step.sequence, step.trace_id
-    if type(sequence) is not int or not 0 <= sequence < 1 << 62:
+    if type(sequence) is not int or not 0 <= sequence < SEQUENCE_LIMIT:
         raise BadInput(f"step {step.step_id!r} has the sequence {sequence!r}: it is to be a whole number from 0 on")
     kind = checked_name(step.step_type, "step_type")
-    derived = step_id_of(trace_id, sequence)
-    name = None if step.step_id in ("", derived) else checked_name(step.step_id, "step_id")
+    name = None if step.step_id in ("", step_id_of(trace_id, sequence)) else checked_name(step.step_id, "step_id")
     if not isinstance(step.data, Mapping):
         raise BadInput(f"step {step.step_id!r} has data of type {type(step.data).__name__}: it is to be a dict")
     data, blobs = _encode_data(kind, plain(step.data, "data"))
     salt = _salt()
     commit = chain.commitment(salt, data)
-    at = to_ms(as_utc(step.created_at))
+    at = to_ms(step.created_at)  # a naive moment counts as local time there
     return Coded(
         sequence, step.epoch if epoch is None else epoch, kind, at, parents_text(trace_id, step.parent_ids), name, _deflate(data) + salt, commit, blobs
     )
@@ -124,17 +128,27 @@ def parents_text(trace_id: str, parent_ids: Sequence[str]) -> str:
     """Return sequences ("3,4") where all parents are steps of this trace by derived ids; else a JSON list of both."""
     if isinstance(parent_ids, str):
         raise BadInput(f"parent_ids is the text {parent_ids!r:.100}: it is to be a list of step ids")
-    if not parent_ids:
-        return ""
-    prefix = len(trace_id) + 1
+    head = f"{trace_id}/"
+    derived: list[str] = []
+    for parent in parent_ids:
+        tail = parent[len(head) :] if isinstance(parent, str) and parent.startswith(head) else ""
+        if not _is_number(tail):
+            return _mixed_parents(head, parent_ids)
+        derived.append(tail)
+    return ",".join(derived)
+
+
+def _mixed_parents(head: str, parent_ids: Sequence[str]) -> str:
     mixed: list[int | str] = []
     for parent in parent_ids:
-        tail = checked_name(parent, "a parent id")[prefix:]
-        is_derived = tail.isdecimal() and parent == step_id_of(trace_id, int(tail))
-        mixed.append(int(tail) if is_derived else parent)
-    if all(type(parent) is int for parent in mixed):
-        return ",".join(map(str, mixed))
+        tail = checked_name(parent, "a parent id").removeprefix(head)
+        mixed.append(int(tail) if tail != parent and _is_number(tail) else parent)
     return json.dumps(mixed, separators=(",", ":"))
+
+
+def _is_number(text: str) -> bool:
+    """Return whether this is how a sequence is written."""
+    return text.isdecimal() and text.isascii() and (text[0] != "0" or text == "0") and len(text) <= NUMBER_LIMIT
 
 
 def parents_of(trace_id: str, text: str) -> tuple[str, ...]:
@@ -168,7 +182,7 @@ def commitment_of(stored: bytes) -> bytes:
     """Return the commitment of a stored payload."""
     if stored[0] == _ERASED:
         return stored[1:]
-    return chain.commitment(stored[-chain.SALT_SIZE :], _inflate(stored[: -chain.SALT_SIZE]))
+    return chain.commitment(stored[_UNSALTED:], _inflate(stored[:_UNSALTED]))
 
 
 def _encode_data(kind: str, data: Mapping[str, Any]) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
@@ -183,7 +197,7 @@ def _encode_data(kind: str, data: Mapping[str, Any]) -> tuple[bytes, tuple[tuple
         raw = _blob_of(value)
         if len(raw[1]) > (REPEATED_ABOVE if repeated and key in repeated else BLOB_ABOVE):
             digest = sha256(raw[1]).digest()[: chain.SIZE]
-            changed[key] = BlobRef(raw[0], digest)
+            changed[key] = msgspec.msgpack.Ext(raw[0], digest)
             blobs.append((digest, b"\0" + raw[1] if (small := _deflate(raw[1])) is raw[1] else small))
     return (_bytes_of(changed), tuple(blobs)) if blobs else (encoded, ())
 
@@ -201,7 +215,7 @@ def blob_bytes(stored: bytes) -> bytes:
 
 def _bytes_of(data: Mapping[str, Any]) -> bytes:
     try:
-        encoded = _encode({key: msgspec.msgpack.Ext(*value) if type(value) is BlobRef else value for key, value in data.items()})
+        encoded = _encode(data)
     except (OverflowError, UnicodeEncodeError):  # a large int, a lone surrogate
         try:
             encoded = json.dumps(_tagged(data), separators=(",", ":")).encode()
@@ -227,8 +241,8 @@ def _inflate(body: bytes) -> bytes:
 def _tagged(value: Any) -> Any:
     if isinstance(value, bytes):
         return {_TAG: ["bytes", base64.b64encode(value).decode()]}
-    if type(value) is BlobRef:
-        return {_TAG: ["blob", value.kind, value.digest.hex()]}
+    if isinstance(value, msgspec.msgpack.Ext):
+        return {_TAG: ["blob", value.code, bytes(value.data).hex()]}
     if isinstance(value, list):
         return [_tagged(item) for item in value]
     if isinstance(value, dict):
@@ -295,23 +309,22 @@ class Page:
         Raises:
             StoreUnusable: a row cannot be read; says which.
         """
-        trace_id, add = self.trace_id, self.steps.append
+        trace_id, add, decode = self.trace_id, self.steps.append, self._decode
         for sequence, epoch, kind, at, parents, data, name in rows:
             try:
-                add(Step(name or f"{trace_id}/{sequence}", trace_id, kind, sequence, parents_of(trace_id, parents), self._payload(data), from_ms(at), epoch))
+                payload = decode(data[:_UNSALTED]) if data[0] >= _MAP else self._other(data)  # by far the most are plain msgpack
+                above = (f"{trace_id}/{parents}",) if parents.isdecimal() else parents_of(trace_id, parents)
+                add(Step(name or f"{trace_id}/{sequence}", trace_id, kind, sequence, above, payload, from_ms(at), epoch))
             except (ValueError, TypeError, LookupError, zlib.error, msgspec.DecodeError) as error:
                 raise StoreUnusable(
                     f"step {trace_id}/{sequence} is damaged ({error}): check the trace with `seasoned runs verify`, or restore a backup"
                 ) from error
 
-    def _payload(self, stored: bytes) -> dict[str, Any]:
+    def _other(self, stored: bytes) -> dict[str, Any]:
+        """Return a payload in one of the rarer forms."""
         if stored[0] == _ERASED:
             return {"erased": True}
-        body = stored[: -chain.SALT_SIZE]
-        if body[0] >= 0x80:  # noqa: PLR2004  # a msgpack map: by far the most
-            data: dict[str, Any] = self._decode(body)
-            return data
-        data = _data_of(_inflate(body), self._decode)
+        data = _data_of(_inflate(stored[:_UNSALTED]), self._decode)
         self._refs.update(value.digest for value in data.values() if type(value) is BlobRef)
         return data
 

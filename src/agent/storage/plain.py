@@ -21,6 +21,7 @@ DEPTH = 200
 """How deep lists and dicts may be nested."""
 
 _LEAVES = frozenset({str, int, float, bool, NoneType, bytes})
+_TEXT = frozenset({str})
 
 
 def plain(value: Any, where: str) -> Any:
@@ -40,9 +41,17 @@ def _is_plain(value: Any, depth: int) -> bool:
         return True
     if not depth:
         return False
-    if kind is dict:
-        return all(type(key) is str and (type(item) in _LEAVES or _is_plain(item, depth - 1)) for key, item in value.items())
-    return kind is list and all(type(item) in _LEAVES or _is_plain(item, depth - 1) for item in value)
+    if kind is list:
+        items = value
+    elif kind is dict:
+        if not _TEXT.issuperset(map(type, value)):
+            return False
+        items = value.values()
+    else:
+        return False
+    if _LEAVES.issuperset(map(type, items)):  # no Python code per item: by far the most are leaves
+        return True
+    return all(_is_plain(item, depth - 1) for item in items)
 
 
 def _convert(value: Any, where: str, depth: int) -> Any:

@@ -34,8 +34,8 @@ create table step(
   kind text not null,
   at integer not null,
   parents text not null,
-  data blob not null,        -- payload and salt: storage/codec.py
-  hash blob not null
+  hash blob not null,        -- before the data, which may go on over many pages: the next append reads it
+  data blob not null         -- payload and salt: storage/codec.py
 );
 create unique index step_place on step(trace, seq);
 
