@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -42,6 +43,7 @@ class Fetcher:
         if isinstance(hosts, str) or not hosts:
             raise ConfigInvalid("http_get needs a list of the hosts it may fetch from, such as ['docs.python.org', '*.example.org']")
         self.hosts = tuple(_checked_host(host) for host in hosts)
+        self._tls: ssl.SSLContext | None = None  # made once: it reads all the certificates of the system
         self.limits, self.resolve, self.address_is_allowed = limits, resolve or _resolve, address_is_allowed
 
     def tool(self) -> Callable[..., Awaitable[str]]:
@@ -68,7 +70,9 @@ class Fetcher:
         shown = shortened(repr(url), MAX_SHOWN_CHARS)
         # no connection is kept: one that was made for another name on the same address would be taken without a look at its certificate
         fresh = httpx2.Limits(max_keepalive_connections=0)
-        client = httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=self.limits.connect_s, limits=fresh)
+        if self._tls is None:
+            self._tls = httpx2.create_ssl_context(trust_env=False)
+        client = httpx2.AsyncClient(verify=self._tls, trust_env=False, follow_redirects=False, timeout=self.limits.connect_s, limits=fresh)
         try:
             async with asyncio.timeout(self.limits.total_s), client:
                 return await self._follow(client, url)
