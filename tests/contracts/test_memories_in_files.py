@@ -13,7 +13,7 @@ from agent.models.memory import Experience, Skill
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.memories import SqliteMemoryStore
 
-SECRET = "Xylophonist Wilhelmina owes 退款秘密 4711-0815"
+SECRET = "Xylophonist Wilhelmina owes 退款秘密 quarterly"  # no digits: ids are full of them
 
 
 @pytest.fixture

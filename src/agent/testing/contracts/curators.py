@@ -38,6 +38,14 @@ class MemoryCuratorContract(MemoryStoreContract):
         assert len(await store.list(kind="skill", state="superseded")) == 1
         assert [skill.description for skill in await store.search_skills("agent:default", "invoices", uid="b", limit=1)] == ["old of b"]
 
+    async def test_a_skill_that_is_not_active_replaces_nothing(self, store: MemoryCurator) -> None:
+        """A draft waits beside what is in use, and is not found."""
+        for state in ("active", "shadow"):
+            await store.add_skill(Skill.create("agent:default", "invoices", state, "", state=state))
+
+        assert [skill.description for skill in await store.search_skills("agent:default", "invoices")] == ["active"]
+        assert len(await store.list(kind="skill")) == 2
+
     async def test_the_same_skill_again_is_an_edit(self, store: MemoryCurator) -> None:
         """The same id and other words: an edit; the same words: nothing."""
         skill = Skill.create("agent:default", "invoices", "old", "")

@@ -74,6 +74,7 @@ class StateStoreContract:
 
     async def test_keys_that_cannot_be_are_refused(self, store: StateStore) -> None:
         """BadInput: the key is empty, too long, or no unicode; to read one finds nothing."""
+        assert isinstance(await _outcome(store.set(7, 1)), BadInput)  # type: ignore[arg-type]  # what is refused
         bad = ["", "k" * 100_000, "\ud800"]
 
         assert [type(await _outcome(store.set(key, 1))) for key in bad] == [BadInput] * len(bad)
@@ -141,6 +142,7 @@ class StateStoreContract:
         await store.set("n", 0)
 
         async def increment() -> None:
+            """Read and set until nobody was in between."""
             while True:
                 (entry,) = await store.list("n")
                 try:
