@@ -64,6 +64,17 @@ async def test_an_error_inside_an_answer_counts_by_its_code(chat_server: Any) ->
     assert passing.value.status == 429
 
 
+async def test_an_error_inside_a_choice_counts_too(chat_server: Any) -> None:
+    choice = {"index": 0, "error": {"code": 502, "message": "upstream is down"}, "finish_reason": "error"}
+    chat_server.sends({"choices": [{**choice, "message": {"content": "half"}}]})
+    chat_server.streams({"content": "half"}, finish_reason=None, tail=({"choices": [{**choice, "delta": {"content": ""}}]},))
+
+    with pytest.raises(ModelUnavailable, match="upstream is down"):
+        await model_at(chat_server)(USER)
+    with pytest.raises(ModelUnavailable, match="upstream is down"):
+        [part async for part in model_at(chat_server).stream(USER)]
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [

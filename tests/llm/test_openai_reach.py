@@ -62,6 +62,13 @@ async def test_nothing_of_openais_own_environment_reaches_another_provider(chat_
     assert chat_server.headers[1]["authorization"] == "Bearer deepseek-key"
 
 
+async def test_a_server_on_this_machine_is_reached_past_a_proxy(chat_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    chat_server.says({"content": "hi"})
+
+    assert (await model_at(chat_server)(USER))["content"] == "hi"
+
+
 async def test_keys_and_addresses_come_from_the_environment(chat_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPSEEK_API_KEY", " from-env \n")
     monkeypatch.setenv("DEEPSEEK_BASE_URL", chat_server.url + "/")

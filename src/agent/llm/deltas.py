@@ -24,12 +24,12 @@ class Assembly:
         self._calls: list[dict[str, Any]] = []
         self._arguments: list[list[str]] = []
         self._position_of: dict[int, int] = {}
-        self._finish_reason: str | None = None
+        self._ending: dict[str, Any] = {"finish_reason": None}
 
     @property
     def is_whole(self) -> bool:
         """Whether the stream told that the reply is finished: by a reason, or by the counts that come last."""
-        return self._finish_reason is not None or bool(self._head.get("usage"))
+        return self._ending["finish_reason"] is not None or "error" in self._ending or bool(self._head.get("usage"))
 
     @property
     def is_begun(self) -> bool:
@@ -46,7 +46,9 @@ class Assembly:
         if choice is None:
             return []
         if isinstance(choice.get("finish_reason"), str):
-            self._finish_reason = choice["finish_reason"]
+            self._ending["finish_reason"] = choice["finish_reason"]
+        if choice.get("error"):
+            self._ending["error"] = choice["error"]
         if choice.get("usage") and not self._head.get("usage"):  # Moonshot tells it inside the choice
             self._head["usage"] = choice["usage"]
         delta = choice.get("delta")
@@ -61,7 +63,7 @@ class Assembly:
                 {**call, "function": {**call["function"], "arguments": "".join(arguments)}}
                 for call, arguments in zip(self._calls, self._arguments, strict=True)
             ]
-        return {**self._head, "choices": [{"message": message, "finish_reason": self._finish_reason}]}
+        return {**self._head, "choices": [{"message": message, **self._ending}]}
 
     def _add_delta(self, delta: Mapping[str, Any]) -> list[Token]:
         tokens: list[Token] = []

@@ -249,7 +249,9 @@ class OpenAICompatible:
     def _made(self) -> "AsyncOpenAI":
         import openai
 
-        return openai.AsyncOpenAI(api_key=self._key or "none", base_url=self._base_url, max_retries=0)
+        # A proxy in the environment is for the world outside: a server on this machine is reached directly.
+        direct = openai.DefaultAsyncHttpx2Client(trust_env=False) if is_loopback(self._base_url) else None
+        return openai.AsyncOpenAI(api_key=self._key or "none", base_url=self._base_url, max_retries=0, http_client=direct)
 
     # ---- who is asked, and at what price
 

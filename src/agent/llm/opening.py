@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from agent.errors import BadInput, ModelNotConfigured
-from agent.llm.available import default_model, require_extra
+from agent.llm.available import default_model, require_extra, require_key
 from agent.llm.contract import LLMCall
 from agent.llm.fallback import Fallback, NotReady
 from agent.llm.names import ModelName, parse_chain
@@ -67,6 +67,8 @@ def _adapter(name: ModelName, base_url: str | None, api_key: str | None, options
     unknown = sorted((given.keys() | options.keys()) - _parameters(kind))
     if unknown:
         raise BadInput(f"{name} takes no {', '.join(unknown)}; it takes {', '.join(sorted(_parameters(kind))) or 'no options'}")
+    if name.endpoint.way == "native":
+        require_key(name.endpoint, api_key)
     model: LLMCall = kind(*_positions(name), **_fixed(name), **given, **options)
     return model
 

@@ -28,6 +28,8 @@ def reply_of(payload: object, caller: Caller, of: Receiver) -> Reply:
         raise ModelRejected(f"{caller} answered something that is not a chat completion ({_shape(payload)}): check the base URL")
     choice = next((choice for choice in payload["choices"] if isinstance(choice, dict)), None)
     message = choice.get("message") if choice else None
+    if choice and choice.get("error"):  # OpenRouter: the provider behind it failed
+        raise said_in_answer(caller, choice["error"])
     if choice is None or not isinstance(message, dict):
         raise ModelUnavailable(f"{caller} gave an answer without any choice in it")
     told_reason = choice.get("finish_reason")
