@@ -30,3 +30,7 @@ def register_local(registry: ToolRegistry) -> Any:
         return local.n
 
     return use_local
+
+
+def use_item(item: Item) -> str:
+    return item.name

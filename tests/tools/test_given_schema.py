@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from agent.errors import ConfigInvalid, SchemaUnsupported, ToolArgumentsInvalid
+from agent.tools.arguments import parse_arguments
 from agent.tools.context import ToolContext
 from agent.tools.registry import ToolRegistry
 
@@ -50,6 +51,21 @@ async def test_a_given_schema_is_shown_and_its_callable_gets_names_or_one_dict()
         ({"properties": {"p": {"$ref": "#/$defs/P"}}, "$defs": {"P": {"type": "object", "required": ["q"]}}}, {"p": {"q": 1}}, {"p": {}}),
         ({"properties": {"b": {"type": "boolean"}, "f": {"type": "number"}}}, {"b": True, "f": 1}, {"b": 1}),
         ({"properties": {}}, {}, {"unknown": 1}),
+        (
+            {
+            {
+                "$schema": "http://json-schema.org/draft-07/schema#",
+                "properties": {"p": {"items": [{"type": "integer"}]}, "q": {"$ref": "#/definitions/Q"}},
+                "definitions": {"Q": {}},
+            },
+                "properties": {"p": {"items": [{"type": "integer"}]}, "q": {"$ref": "#/definitions/Q"}},
+                "definitions": {"Q": {}},
+            },
+            {"p": [1, "x"], "q": 1},
+            {"p": ["x"]},
+        ),
+        ({"$schema": "http://json-schema.org/draft-04/schema#", "properties": {"n": {"minimum": 1, "exclusiveMinimum": True}}}, {"n": 2}, {"n": 1}),
+        ({"$schema": "urn:unknown", "properties": {"n": {"minimum": 1}}}, {"n": 1}, {"n": 0}),
         ({"oneOf": [{"required": ["a"]}, {"required": ["b"]}]}, {"a": 1}, {"a": 1, "b": 2}),
     ],
 )
@@ -109,6 +125,22 @@ def test_a_reference_that_leads_nowhere_is_told_to_the_model() -> None:
     registry.add("t", {"properties": {"a": {"$ref": "#/$defs/Missing"}}}, lambda **values: values, effect="read")
 
     assert registry.get_confirmation_flags([{"id": "c", "function": {"name": "t", "arguments": '{"a": 1}'}}]) == [False]
+
+
+def test_a_schema_that_refers_to_itself_without_end_is_no_way_out() -> None:
+    registry = ToolRegistry()
+    tool = registry.add("t", {"allOf": [{"$ref": "#"}]}, lambda **values: values, effect="read")
+
+    with pytest.raises(ToolArgumentsInvalid, match="cannot be applied"):
+        parse_arguments(tool, "{}")
+
+
+def test_what_is_wrong_is_told_shortly() -> None:
+    tool = ToolRegistry().add("t", {"properties": {str(n): {"type": "integer"} for n in range(50)}}, lambda **values: values, effect="read")
+
+    with pytest.raises(ToolArgumentsInvalid) as caught:
+        parse_arguments(tool, {str(n): ["x" * 1000] for n in range(50)})
+    assert len(str(caught.value)) < 12_000
 
 
 def test_a_callable_that_cannot_take_the_schema_is_refused() -> None:

@@ -21,3 +21,12 @@ async def test_hints_may_name_what_is_local_where_the_tool_is_registered() -> No
     postponed.register_local(registry)
 
     assert await registry.execute("use_local", {"local": {"n": 3}}) == "3"
+
+
+async def test_a_name_where_the_function_is_defined_goes_before_the_same_name_where_it_is_registered() -> None:
+    Item = int  # noqa: N806
+    registry = ToolRegistry()
+    registry.register(postponed.use_item, effect="read")
+
+    assert await registry.execute("use_item", {"item": {"name": "x"}}) == "x"
+    assert Item is int

@@ -127,6 +127,26 @@ def test_models_are_put_in_place_and_closed_and_keep_a_property_called_title() -
     assert "$ref" not in json.dumps(parameters)
 
 
+def test_a_default_of_none_allows_none() -> None:
+    def take(a: Any = None, b: Any = None, c: Any = None) -> None: ...
+
+    take.__annotations__.update(a=Annotated[int, Field(ge=1)], b=Literal["x"], c=Annotated[list[int], "y"])
+
+    tool = made(take)
+
+    assert tool.parameters["properties"]["b"] == {"anyOf": [{"const": "x", "type": "string"}, {"type": "null"}]}
+    assert parse_arguments(tool, {"a": None, "b": None, "c": None}).arguments == {"a": None, "b": None, "c": None}
+    with pytest.raises(ToolArgumentsInvalid):
+        parse_arguments(tool, {"a": 0})
+
+
+def test_many_complaints_are_cut() -> None:
+    def take(items: list[int]) -> None: ...
+
+    with pytest.raises(ToolArgumentsInvalid, match="and 90 more"):
+        parse_arguments(made(take), {"items": ["x"] * 100})
+
+
 def test_a_recursive_model_keeps_its_definition() -> None:
     def grow(tree: Node) -> int:
         return len(tree.children)

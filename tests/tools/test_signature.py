@@ -94,6 +94,12 @@ def by_position(a: int, /) -> None: ...
 def unknown_type(a: "Missing") -> None: ...  # type: ignore[name-defined]  # noqa: F821
 def callback(a: Callable[[], None]) -> None: ...
 def strange(a: operator.itemgetter) -> None: ...  # type: ignore[type-arg]
+def bad_hint(a: Any) -> None: ...
+
+
+bad_hint.__annotations__["a"] = "1 +"
+
+
 def two_contexts(a: ToolContext, b: ToolContext) -> None: ...
 
 
@@ -107,6 +113,9 @@ def two_contexts(a: ToolContext, b: ToolContext) -> None: ...
         (callback, "'a'"),
         (strange, "'a'"),
         (two_contexts, "twice"),
+        (bad_hint, "cannot be read"),
+        (dict.fromkeys, "by position only|no signature"),
+        (iter, "no signature"),
         (generator, "in pieces"),
         (async_generator, "in pieces"),
         (Counter, "is a class"),

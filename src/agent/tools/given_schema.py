@@ -62,10 +62,11 @@ def build_given_checker(
         SchemaUnsupported: no schema of an object, or no valid schema, or the function cannot take these properties.
     """
     own = _checked(tool_name, schema)
+    draft = own.pop("$schema", None)
     if not own.keys() & _COMBINED:
         own["additionalProperties"] = False
     dict_parameter = _dict_parameter(tool_name, own, function, context_parameter)
-    return own, GivenSchemaChecker(own, _validator(tool_name, own), dict_parameter=dict_parameter)
+    return own, GivenSchemaChecker(own, _validator(tool_name, own, draft), dict_parameter=dict_parameter)
 
 
 def _checked(tool_name: str, schema: Any) -> dict[str, Any]:
@@ -78,14 +79,13 @@ def _checked(tool_name: str, schema: Any) -> dict[str, Any]:
         raise SchemaUnsupported(f"tool {tool_name!r}: the schema is not plain JSON: {error}") from None
     if own.setdefault("type", "object") != "object":
         raise SchemaUnsupported(f"tool {tool_name!r}: the schema describes {own['type']!r}; the parameters of a tool are an object")
-    own.pop("$schema", None)
     own.setdefault("properties", {})
     return own
 
 
-def _validator(tool_name: str, schema: dict[str, Any]) -> Any:
+def _validator(tool_name: str, schema: dict[str, Any], draft: Any) -> Any:
     from jsonschema import Draft202012Validator, SchemaError  # type: ignore[import-untyped]  # it ships no types
-    from jsonschema.validators import extend  # type: ignore[import-untyped]  # as above
+    from jsonschema.validators import extend, validator_for  # type: ignore[import-untyped]  # as above
     from referencing import Registry
     from referencing.exceptions import NoSuchResource
 
@@ -93,13 +93,14 @@ def _validator(tool_name: str, schema: dict[str, Any]) -> Any:
         raise NoSuchResource(ref=uri)  # type: ignore[call-arg]  # an attrs class whose fields mypy does not see here
 
     try:
-        Draft202012Validator.check_schema(schema)
+        of_draft = validator_for({"$schema": draft} if isinstance(draft, str) else {}, default=Draft202012Validator)
+        of_draft.check_schema(schema)
     except SchemaError as error:
         raise SchemaUnsupported(f"tool {tool_name!r}: the schema is not valid: {error.message[:300]} at {error.json_path}") from None
     outside = next((ref for ref in _references(schema) if not ref.startswith("#")), None)
     if outside is not None:
         raise SchemaUnsupported(f"tool {tool_name!r}: the schema refers to {outside!r}; nothing is fetched: put the definition under '$defs'")
-    linear = extend(Draft202012Validator, {"pattern": _pattern, "patternProperties": _pattern_properties, "uniqueItems": _unique_items})
+    linear = extend(of_draft, {"pattern": _pattern, "patternProperties": _pattern_properties, "uniqueItems": _unique_items})
     registry: Any = Registry(retrieve=refuse)  # type: ignore[call-arg]  # its attrs field is not seen
     return linear(schema, registry=registry)
 

@@ -165,7 +165,10 @@ def _bound_names(function: Callable[..., Any]) -> set[str]:
 
 def _hints(core: Any, name: str) -> dict[str, Any]:
     try:
-        return get_type_hints(core, localns={"ToolContext": ToolContext, **_callers_names()}, include_extras=True)
+        try:
+            return get_type_hints(core, include_extras=True)
+        except NameError:  # a local class, or the context imported for type checkers only
+            return get_type_hints(core, localns={"ToolContext": ToolContext, **_callers_names()}, include_extras=True)
     except NameError as error:
         raise SchemaUnsupported(
             f"tool {name!r} has a type hint that names {error.name!r}, unknown where the function is defined: import it there, not only under TYPE_CHECKING"
