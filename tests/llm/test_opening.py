@@ -123,6 +123,23 @@ def test_a_missing_extra_is_told_with_the_command(name: str, extra: str, monkeyp
         open_model(name)
 
 
+@pytest.mark.parametrize("name", ["local", "local:/models/mine.gguf"])
+def test_the_embedded_model_is_opened_by_its_name(name: str) -> None:
+    model = open_model(name, context_tokens=2048)
+
+    assert model.name == name
+    with pytest.raises(BadInput, match="takes no api_key"):
+        open_model(name, api_key="sk-secret-secret")
+
+
+def test_other_formats_are_opened_through_their_own_adapter() -> None:
+    pytest.importorskip("agent.llm.providers")
+
+    assert open_model("claude:claude-x", api_key="sk-ant-test", base_url="http://127.0.0.1:9", timeout_s=5).name == "anthropic:claude-x"
+    with pytest.raises(ModelNotConfigured, match="ANTHROPIC_API_KEY"):
+        open_model("anthropic:claude-x")
+
+
 def test_opening_a_model_loads_no_vendor() -> None:
     code = (
         "import sys; from agent.llm.opening import open_model; open_model('ollama:a,vllm:b'); "
