@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.storage.protocols import MemoryCurator
+from agent.errors import BadInput
+from agent.models.memory import Experience
+from agent.storage.protocols import MemoryCurator, MemoryStore
 from agent.storage.ram.memories import RamMemoryStore
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.memories import SqliteMemoryStore
@@ -22,3 +24,19 @@ class TestSqlite(MemoryCuratorContract):
         database = await Database.open(tmp_path / "memory.db")
         yield SqliteMemoryStore(database)
         await database.close()
+
+
+@pytest.mark.parametrize("kind", ["ram", "sqlite"])
+async def test_the_largest_item_and_the_least_relevance_are_settings(kind: str, tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "memory.db")
+    strict: MemoryCurator = (
+        RamMemoryStore(max_item_bytes=2000, min_relevance=0.9) if kind == "ram" else SqliteMemoryStore(database, max_item_bytes=2000, min_relevance=0.9)
+    )
+    await strict.add_experience(Experience.create("s", "refund", ""))
+
+    assert isinstance(strict, MemoryStore)
+    assert await strict.search_experiences("s", "refund for a lost card") == []
+    assert len(await strict.search_experiences("s", "refund")) == 1
+    with pytest.raises(BadInput, match="at most 2000"):
+        await strict.add_experience(Experience.create("s", "refund", "x" * 2000))
+    await database.close()

@@ -106,7 +106,7 @@ def decode(data: bytes) -> Item:
     return msgspec.msgpack.decode(body, type=Skill)
 
 
-def checked(item: Item) -> Item:
+def checked(item: Item, *, max_bytes: int) -> Item:
     """Return an item of the declared types, its moments in UTC, that shares nothing with the caller's.
 
     Raises:
@@ -119,8 +119,8 @@ def checked(item: Item) -> Item:
         found = decode(data)
     except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
         raise BadInput(f"{kind_of(item)} {id_of(item)!r} cannot be recorded: {error}") from error
-    if len(data) > MAX_ITEM_BYTES:
-        raise BadInput(f"{kind_of(item)} {id_of(item)!r} has {len(data)} bytes, at most {MAX_ITEM_BYTES} are kept: shorten it")
+    if len(data) > max_bytes:
+        raise BadInput(f"{kind_of(item)} {id_of(item)!r} has {len(data)} bytes, at most {max_bytes} are kept: shorten it, or raise max_item_bytes")
     names = {"id": id_of(found), "scope": found.scope} | ({"name": found.name} if isinstance(found, Skill) else {})
     for what, name in names.items():
         if not 0 < len(name) <= MAX_NAME_CHARS:

@@ -15,6 +15,11 @@ from agent.storage.memory_log import Change, Item, applied, checked, checked_nam
 class Ledger(Protocol):
     """The log of one memory and the items that it amounts to, inside one transaction."""
 
+    @property
+    def max_item_bytes(self) -> int:
+        """The most that an item may have, encoded."""
+        ...
+
     def find(self, item_id: str) -> Item | None:
         """Return an item, whoever owns it."""
         ...
@@ -42,7 +47,7 @@ def add_experience(ledger: Ledger, experience: Experience, *, at: datetime) -> s
     Raises:
         BadInput: it cannot be recorded, or its id is another owner's.
     """
-    new = checked(experience)
+    new = checked(experience, max_bytes=ledger.max_item_bytes)
     if not isinstance(new, Experience):
         raise BadInput(f"skill {id_of(new)!r} is no experience: use add_skill")
     existing = ledger.find(new.experience_id)
@@ -60,7 +65,7 @@ def add_skill(ledger: Ledger, skill: Skill, *, at: datetime) -> str:
     Raises:
         BadInput: it cannot be recorded, or its id is that of something else.
     """
-    new = checked(skill)
+    new = checked(skill, max_bytes=ledger.max_item_bytes)
     if not isinstance(new, Skill):
         raise BadInput(f"experience {id_of(new)!r} is no skill: use add_experience")
     existing = ledger.find(new.skill_id)
@@ -97,7 +102,7 @@ def supersede(ledger: Ledger, item_id: str, successor: Experience, *, at: dateti
         ExperienceNotFound: there is none that `uid` sees.
         BadInput: it was superseded by another, it is a skill, or the successor is another owner's or known already.
     """
-    item, new = _visible(ledger, item_id, uid), checked(successor)
+    item, new = _visible(ledger, item_id, uid), checked(successor, max_bytes=ledger.max_item_bytes)
     if not isinstance(item, Experience) or not isinstance(new, Experience):
         raise BadInput(f"{item_id!r} and what supersedes it must be experiences: a skill is replaced by add_skill with the same name")
     if item.superseded_by == new.experience_id:

@@ -13,7 +13,7 @@ from agent.errors import ExperienceNotFound
 from agent.models.memory import Experience, Skill
 from agent.models.value import replace
 from agent.storage import memory_rules
-from agent.storage.memory_log import Change, Item, ItemKind, checked_kind, id_of, is_in_use, is_visible, kind_of, moment, searched_text
+from agent.storage.memory_log import MAX_ITEM_BYTES, Change, Item, ItemKind, checked_kind, id_of, is_in_use, is_visible, kind_of, moment, searched_text
 
 
 class _Entry(NamedTuple):
@@ -25,7 +25,8 @@ class _Entry(NamedTuple):
 class _Ledger:
     """The log and what it amounts to; see `memory_rules.Ledger`."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_item_bytes: int) -> None:
+        self.max_item_bytes = max_item_bytes
         self.changes: list[Change] = []
         self.entries: dict[str, _Entry] = {}
         self.forgotten: set[str] = set()
@@ -59,10 +60,10 @@ class _Ledger:
 class RamMemoryStore:
     """A `MemoryCurator` without a disk. `now` is asked for the moment; what scores `min_relevance` or less is not found."""
 
-    def __init__(self, *, now: Callable[[], datetime] = clock_now, min_relevance: float = MIN_RELEVANCE) -> None:
+    def __init__(self, *, now: Callable[[], datetime] = clock_now, min_relevance: float = MIN_RELEVANCE, max_item_bytes: int = MAX_ITEM_BYTES) -> None:
         self._now = now
         self._min_relevance = min_relevance
-        self._ledger = _Ledger()
+        self._ledger = _Ledger(max_item_bytes)
 
     async def add_experience(self, experience: Experience) -> str:
         """Record an experience and return its id; see `MemoryStore`.

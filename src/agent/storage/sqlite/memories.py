@@ -12,7 +12,7 @@ from agent.core.text import query_tokens
 from agent.errors import ExperienceNotFound
 from agent.models.memory import Experience, Skill
 from agent.storage import memory_rules
-from agent.storage.memory_log import Item, ItemKind, checked_kind, is_visible, moment
+from agent.storage.memory_log import MAX_ITEM_BYTES, Item, ItemKind, checked_kind, is_visible, moment
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.memory_tables import SqliteLedger, entries, items_of, matches, newest
 from agent.storage.unicode import findable
@@ -26,10 +26,18 @@ ERASE_WAIT_S = 0.5
 class SqliteMemoryStore:
     """A `MemoryCurator` in a file. `now` is asked for the moment; what scores `min_relevance` or less is not found."""
 
-    def __init__(self, database: Database, *, now: Callable[[], datetime] = clock_now, min_relevance: float = MIN_RELEVANCE) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        now: Callable[[], datetime] = clock_now,
+        min_relevance: float = MIN_RELEVANCE,
+        max_item_bytes: int = MAX_ITEM_BYTES,
+    ) -> None:
         self._database = database
         self._now = now
         self._min_relevance = min_relevance
+        self._max_item_bytes = max_item_bytes
         self._is_indexed = False  # by this program's tokenizer, as far as is known
 
     async def add_experience(self, experience: Experience) -> str:
@@ -124,7 +132,7 @@ class SqliteMemoryStore:
 
     async def _write(self, change: Callable[[SqliteLedger], T]) -> T:
         await self._index()
-        return await self._database.write(lambda db: change(SqliteLedger(db)))
+        return await self._database.write(lambda db: change(SqliteLedger(db, self._max_item_bytes)))
 
     async def _index(self) -> None:
         """See to it that what is stored and what is asked was cut into tokens alike."""

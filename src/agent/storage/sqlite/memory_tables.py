@@ -10,7 +10,7 @@ from agent.clock import from_ms, to_ms
 from agent.core.rank import Candidate, Corpus
 from agent.core.text import TOKENIZER, tokens
 from agent.models.memory import Skill
-from agent.storage.memory_log import Change, Item, applied, decode, encode, id_of, kind_of, searched_text, term_of
+from agent.storage.memory_log import MAX_ITEM_BYTES, Change, Item, applied, decode, encode, id_of, kind_of, searched_text, term_of
 from agent.storage.unicode import findable
 
 _VISIBLE = "(:uid is null or uid is null or uid = :uid)"
@@ -37,8 +37,9 @@ _ENTRIES = f"""
 class SqliteLedger:
     """See `memory_rules.Ledger`."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, max_item_bytes: int = MAX_ITEM_BYTES) -> None:
         self._db = db
+        self.max_item_bytes = max_item_bytes
 
     def find(self, item_id: str) -> Item | None:
         """Return an item, whoever owns it."""
