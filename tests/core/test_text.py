@@ -55,6 +55,7 @@ def test_what_is_read_of_a_text_is_bounded() -> None:
     assert "end" not in tokens(" ".join(long))
     assert tokens("aaa bbb", max_chars=5) == ["aaa", "b"]
     assert tokens("x1" * 1000) == [("x1" * 1000)[:MAX_TOKEN_CHARS]]
+    assert tokens("ﷺ", max_chars=7) == tokens("صلى الل")
     assert len(query_tokens(" ".join(long))) == MAX_QUERY_TOKENS
     assert query_tokens("red red blue green", max_tokens=2) == ["red", "blue"]
 

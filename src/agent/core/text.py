@@ -57,7 +57,7 @@ def query_tokens(text: str, *, max_chars: int = MAX_TEXT_CHARS, max_tokens: int 
 
 
 def _normal(text: str, max_chars: int) -> str:
-    return unicodedata.normalize("NFKC", text[:max_chars]).casefold()
+    return unicodedata.normalize("NFKC", text[:max_chars])[:max_chars].casefold()  # one character may become eighteen
 
 
 def _words(normal: str) -> Iterator[str]:
