@@ -53,7 +53,6 @@ async def test_a_given_schema_is_shown_and_its_callable_gets_names_or_one_dict()
         ({"properties": {}}, {}, {"unknown": 1}),
         (
             {
-            {
                 "$schema": "http://json-schema.org/draft-07/schema#",
                 "properties": {"p": {"items": [{"type": "integer"}]}, "q": {"$ref": "#/definitions/Q"}},
                 "definitions": {"Q": {}},

@@ -5,26 +5,30 @@ import threading
 from contextvars import ContextVar
 from typing import Any
 
+_lock = threading.Lock()  # one for all tokens: it is held for a few instructions, and only where somebody waits or cancels
+
 
 class CancelToken:
     """A flag that goes up once and stays up; any thread may raise it, look at it or wait for it."""
 
-    __slots__ = ("_flag", "_lock", "_waiters")
+    __slots__ = ("_blocked", "_is_set", "_waiters")
 
     def __init__(self) -> None:
-        self._flag = threading.Event()
-        self._lock = threading.Lock()
+        self._is_set = False
+        self._blocked: threading.Event | None = None  # made for the first thread that waits: most calls need none
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
 
     def is_set(self) -> bool:
         """Return whether the call was cancelled or timed out."""
-        return self._flag.is_set()
+        return self._is_set
 
     def set(self) -> None:
         """Raise the flag; a second time does nothing."""
-        with self._lock:
-            self._flag.set()
+        with _lock:
+            self._is_set = True
             waiters, self._waiters = self._waiters, []
+            if self._blocked is not None:
+                self._blocked.set()
         for loop, future in waiters:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_settle, future)
@@ -33,19 +37,25 @@ class CancelToken:
         """Return as soon as the flag is up."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        with self._lock:
-            if self._flag.is_set():
+        with _lock:
+            if self._is_set:
                 return
             self._waiters.append((loop, future))
         try:
             await future
         finally:
-            with self._lock:
+            with _lock:
                 self._waiters = [waiter for waiter in self._waiters if waiter[1] is not future]
 
     def block(self, timeout_s: float | None = None) -> bool:
         """Return whether the flag is up after at most `timeout_s`; for tools that run in a thread."""
-        return self._flag.wait(timeout_s)
+        with _lock:
+            if self._is_set:
+                return True
+            if self._blocked is None:
+                self._blocked = threading.Event()
+            blocked = self._blocked
+        return blocked.wait(timeout_s)
 
 
 def _settle(future: asyncio.Future[None]) -> None:

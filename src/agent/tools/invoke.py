@@ -92,13 +92,24 @@ async def _directly(tool: Tool, awaitable: Awaitable[Any], context: ToolContext)
 
 async def _within(tool: Tool, awaitable: Awaitable[Any], context: ToolContext, left_s: float, limit_s: float) -> Any:
     """Await in a task of its own, so that one that ignores its cancellation is left behind and not waited for."""
-    task = asyncio.ensure_future(_shielded(tool, awaitable))
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(_shielded(tool, awaitable))
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def end(_: Any = None) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    task.add_done_callback(end)
+    timer = loop.call_later(left_s, end)
     try:
-        await asyncio.wait((task,), timeout=left_s)
+        await ended  # lighter than asyncio.wait, and bounded by the timer
     except asyncio.CancelledError:
         context.cancelled.set()
         await _stop(task)
         raise
+    finally:
+        timer.cancel()
     if task.done():
         if task.cancelled():
             raise _gave_up(tool)
