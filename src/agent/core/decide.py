@@ -116,11 +116,10 @@ def _of_turn(state: RunState, epoch: int, effects: Mapping[str, str], slots: int
     ready: list[CallState] = []
     lost: list[CallState] = []
     mine: list[CallState] = []
+    places = {"fresh": fresh, "answered": answered, "ready": ready, "lost": lost, "mine": mine}
     for call in state.turn:
-        if call.result is not None or call.is_waiting:
-            continue
-        where = _place(call, epoch, effects)
-        {"fresh": fresh, "answered": answered, "ready": ready, "lost": lost, "mine": mine}[where].append(call)
+        if call.result is None and not call.is_waiting:
+            places[_place(call, epoch, effects)].append(call)
     if lost:
         return MarkInDoubt(tuple(lost))
     if answered:

@@ -9,26 +9,25 @@ _NAMES = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IG
 _SHAPES = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|xox[abprs]-[A-Za-z0-9-]{20,}|AKIA[0-9A-Z]{16}|AIza[A-Za-z0-9_-]{30,})"
 )
-_HINTS = ("sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "AKIA", "AIza")
+_HINT = re.compile("sk-|gh[pousr]_|github_pat_|xox|AKIA|AIza")
 
 
 class Redactor:
     """Replaces secrets by `[secret:NAME]`, and repairs text that no encoding can hold."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        self._names = {value: name for name, value in secrets.items() if len(value) >= MIN_SECRET}
-        longest_first = sorted(self._names, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        known = {value: name for name, value in secrets.items() if len(value) >= MIN_SECRET}
+        self._known = sorted(known.items(), key=lambda pair: len(pair[0]), reverse=True)  # a secret may be part of a longer one
 
     def text(self, text: str) -> str:
         """Return `text` without secrets; lone surrogates become U+FFFD."""
-        if not text.isascii():
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if _has_surrogate(text) else text
-        if self._known is not None:
-            text = self._known.sub(lambda found: f"[secret:{self._names[found.group()]}]", text)
-        for hint in _HINTS:
-            if hint in text:
-                return _SHAPES.sub("[secret:redacted]", text)
+        if not text.isascii() and _has_surrogate(text):
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        for value, name in self._known:
+            if value in text:
+                text = text.replace(value, f"[secret:{name}]")
+        if ("-" in text or "_" in text or "A" in text) and _HINT.search(text):  # single characters are found very quickly
+            return _SHAPES.sub("[secret:redacted]", text)
         return text
 
     def value(self, value: Any, depth: int = 0) -> Any:

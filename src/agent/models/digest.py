@@ -11,13 +11,11 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def fingerprint(before: bytes, *parts: Any) -> bytes:
     """Return 16 bytes (sha256, cut) of `before` and `parts` as they are ordered."""
-    digest = hashlib.sha256(before)
-    for part in parts:
-        try:
-            digest.update(_encode(part))
-        except (OverflowError, UnicodeEncodeError, TypeError, RecursionError):
-            digest.update(repr(part).encode("utf-8", "backslashreplace"))
-    return digest.digest()[:16]
+    try:
+        encoded = _encode(parts)
+    except (OverflowError, UnicodeEncodeError, TypeError, RecursionError):
+        encoded = repr(parts).encode("utf-8", "backslashreplace")
+    return hashlib.sha256(before + encoded).digest()[:16]
 
 
 def canonical_hash(value: Any) -> str:
