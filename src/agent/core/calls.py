@@ -14,6 +14,7 @@ from agent.models.value import Value
 
 MAX_NAME = 64
 MAX_RAW_ARGUMENTS_IN_HISTORY = 2_000  # characters of malformed arguments that are shown to the model again
+MAX_INTEGER_BITS = 14_000  # Python prints no integer of more than 4300 digits
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NOT_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -46,7 +47,7 @@ def calls_of(raw: Any, sequence: int, taken: Container[str] = ()) -> tuple[Call,
         if not isinstance(function, dict):
             function = item
         given, name = item.get("id"), function.get("name")
-        message_id = given if isinstance(given, str) and given and given not in here and given not in taken else f"call_{sequence}_{position}"
+        message_id = given if isinstance(given, str) and given and given not in here and given not in taken else _own_id(sequence, position, here, taken)
         here.add(message_id)
         call = Call(
             call_id=call_id_of(sequence, position),
@@ -57,6 +58,15 @@ def calls_of(raw: Any, sequence: int, taken: Container[str] = ()) -> tuple[Call,
         )
         calls.append(call)
     return tuple(calls)
+
+
+def _own_id(sequence: int, position: int, here: set[str], taken: Container[str]) -> str:
+    """Return an id that nothing before it has: the run's own sequence is not enough, other runs of the conversation count like it."""
+    message_id, others = f"call_{sequence}_{position}", 1
+    while message_id in here or message_id in taken:
+        others += 1
+        message_id = f"call_{sequence}_{position}_{others}"
+    return message_id
 
 
 def safe_name(name: str) -> str:
@@ -87,12 +97,20 @@ def arguments_text(raw: Any) -> str:
     """Return the arguments for a history: JSON text of an object, as the model wrote it where that is one."""
     if isinstance(raw, str) and raw[:1] == "{" and object_of(raw) is not None:
         return raw
-    return json.dumps(_finite(loose_arguments(raw)), ensure_ascii=False, default=str)
+    plain = _finite(loose_arguments(raw))
+    text = json.dumps(plain, ensure_ascii=False, default=str)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character: written as an escape, it is JSON all the same
+        return json.dumps(plain, default=str)
+    return text
 
 
 def _finite(value: Any, depth: int = 0) -> Any:
     if isinstance(value, float) and value - value != 0:  # NaN and the infinities are no JSON
         return str(value)
+    if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+        return f"<integer of {value.bit_length()} bits>"
     if depth > 50:
         return str(type(value))
     if isinstance(value, dict):

@@ -48,7 +48,7 @@ def _next(state: RunState, step: Step) -> int:
 def _input(state: RunState, step: Step, payload: said.Input) -> RunState:
     if payload.is_resume:
         return _raised(state, step, payload)
-    messages = state.messages.plus(*payload.messages) if payload.messages else state.messages
+    messages = _answered(state).plus(*payload.messages) if payload.messages else _answered(state)
     if payload.system:
         first = messages.first
         messages = messages.with_first(system_message(payload.system), is_replacement=first is not None and first.get("role") == "system")
@@ -59,6 +59,7 @@ def _input(state: RunState, step: Step, payload: said.Input) -> RunState:
         messages=messages,
         input=payload,
         input_id=step.step_id,
+        turn=(),
         tip=(step.step_id,),
         max_iterations=payload.max_iterations,
         limits=payload.limits,
@@ -67,10 +68,13 @@ def _input(state: RunState, step: Step, payload: said.Input) -> RunState:
 
 
 def _raised(state: RunState, step: Step, payload: said.Input) -> RunState:
+    if state.status in ("completed", "cancelled"):  # it ended while its limits were being raised
+        return replace(state, next_sequence=_next(state, step))
     limits = {**state.limits, **payload.limits}
     messages = state.messages
     last = messages.last
-    if last is not None and last.get("role") == "assistant" and not last.get("tool_calls"):
+    has_answered = (state.limit is not None and state.iterations > 0) or (last is not None and last.get("role") == "assistant")
+    if has_answered and not state.turn:
         messages = messages.plus(user_message(wording("go_on", _language(state))))
     raised = payload.max_iterations if payload.max_iterations is not None else state.max_iterations
     return replace(
@@ -90,14 +94,20 @@ def _memory_read(state: RunState, step: Step, payload: said.MemoryRead) -> RunSt
     messages = state.messages
     if payload.block:
         placement = state.input.memory_placement if state.input else "user"
-        messages = _in_system(messages, payload.block) if placement == "system" else messages.insert_before_last(user_message(payload.block))
+        messages = _in_system(messages, payload.block) if placement == "system" else _before_task(messages, user_message(payload.block))
     return replace(state, messages=messages, memory=payload, tip=(*state.tip, step.step_id), next_sequence=_next(state, step))
+
+
+def _before_task(messages: Messages, block: Message) -> Messages:
+    """Return the messages with memory before the task; where that is not the last one, nothing is torn apart for it."""
+    last = messages.last
+    return messages.insert_before_last(block) if last is not None and last.get("role") == "user" else messages.with_first(block, is_replacement=False)
 
 
 def _in_system(messages: Messages, block: str) -> Messages:
     first = messages.first
-    if first is not None and first.get("role") == "system":
-        return messages.with_first(system_message(f"{first.get('content')}\n\n{block}"), is_replacement=True)
+    if first is not None and first.get("role") == "system" and isinstance(first.get("content"), str):
+        return messages.with_first(system_message(f"{first['content']}\n\n{block}"), is_replacement=True)
     return messages.with_first(system_message(block), is_replacement=False)
 
 
@@ -105,7 +115,9 @@ def _in_system(messages: Messages, block: str) -> Messages:
 
 
 def _llm_call(state: RunState, step: Step, payload: said.LlmCall) -> RunState:
-    before = state.messages.plus(user_message(wording("final", _language(state)))) if payload.is_final_call else state.messages
+    before = _answered(state)
+    if payload.is_final_call:
+        before = before.plus(user_message(wording("final", _language(state))))
     calls = () if payload.is_final_call else calls_of(payload.tool_calls, step.sequence, before.call_ids)
     content = payload.response or ""
     message: Message = {"role": "assistant", "content": content}
@@ -113,9 +125,10 @@ def _llm_call(state: RunState, step: Step, payload: said.LlmCall) -> RunState:
         message["tool_calls"] = [message_tool_call(call) for call in calls]
     if payload.provider_state is not None:
         message["provider_state"] = payload.provider_state
+    says_something = content or calls or payload.provider_state is not None
     changed = replace(
         state,
-        messages=before.plus(message),
+        messages=before.plus(message) if says_something else before,  # providers refuse an empty message
         turn=tuple([CallState(call=call) for call in calls]),
         turn_id=step.step_id,
         turn_sequence=step.sequence,
@@ -137,6 +150,11 @@ def _used(used: Used, payload: said.LlmCall, calls: int) -> Used:
         used.cost + cost if cost else used.cost,
         used.cost_is_partial or cost is None,
     )
+
+
+def _answered(state: RunState) -> Messages:
+    """Return the messages with an answer to every call of a turn that was left open: only a log that no driver wrote has one."""
+    return state.messages.plus(*answers(state.turn, _language(state))) if state.turn else state.messages
 
 
 def _going(state: RunState, step: Step) -> str:

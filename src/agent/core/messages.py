@@ -1,6 +1,7 @@
 """A list of messages as a value: it grows in O(1) and old versions stay valid."""
 
 from collections.abc import Iterator
+
 from agent.models.message import Message
 
 
@@ -22,8 +23,8 @@ class Messages:
             ids = _ids(items)
         for message in messages:
             items.append(message)
-            for call in message.get("tool_calls") or ():
-                ids.add(call["id"])
+            if "tool_calls" in message:
+                ids |= _ids([message])
         return Messages(items, self.count + len(messages), ids)
 
     def insert_before_last(self, message: Message) -> "Messages":
@@ -75,4 +76,6 @@ class Messages:
 
 
 def _ids(messages: list[Message]) -> set[str]:
-    return {call["id"] for message in messages for call in message.get("tool_calls") or ()}
+    """A caller's messages, and steps that anyone wrote, may hold anything under `tool_calls`."""
+    given = [message["tool_calls"] for message in messages if isinstance(message.get("tool_calls"), list)]
+    return {call["id"] for calls in given for call in calls if isinstance(call, dict) and isinstance(call.get("id"), str)}

@@ -7,6 +7,8 @@ from typing import Any
 import agent.models.payloads as said
 from agent.config import ANONYMOUS, STORED_SETTINGS, AgentConfig
 from agent.core.redact import Redactor
+from agent.engine.asking import text_of
+from agent.engine.given_messages import well_formed
 from agent.errors import BadInput
 from agent.models.trace import Trace
 from agent.models.value import Value
@@ -130,18 +132,18 @@ def _messages(messages: Sequence[Mapping[str, Any]] | None, redactor: Redactor) 
         if not isinstance(message, Mapping) or message.get("role") not in ("system", "developer", "user", "assistant", "tool"):
             raise BadInput(f"messages[{position}] is no message: it needs a 'role' of system, user, assistant or tool")
         try:
-            copied.append(redactor.value(json.loads(json.dumps(dict(message)))))
+            copied.append(redactor.value(json.loads(json.dumps(dict(message), allow_nan=False))))
         except (TypeError, ValueError, RecursionError) as error:
             raise BadInput(f"messages[{position}] cannot be recorded: {error}") from error
-    return copied
+    return well_formed(copied)
 
 
 def _system_and_messages(system_prompt: str | None, messages: list[dict[str, Any]], redactor: Redactor) -> tuple[str | None, list[dict[str, Any]]]:
     """Take leading system messages into the system prompt: kept, never doubled."""
     texts = [redactor.text(system_prompt)] if system_prompt else []
     rest = list(messages)
-    while rest and rest[0]["role"] == "system" and isinstance(rest[0].get("content"), str):
-        text = rest.pop(0)["content"]
-        if text not in texts:
+    while rest and rest[0]["role"] == "system":
+        text = text_of(rest.pop(0).get("content"))
+        if text and text not in texts:
             texts.append(text)
     return "\n\n".join(texts) or None, rest
