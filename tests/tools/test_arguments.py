@@ -297,6 +297,12 @@ def test_a_rule_sees_the_arguments_and_where_it_wants_the_context() -> None:
     assert not needs_confirmation(cheap, {"price": 1})
     assert not needs_confirmation(own, {}, ToolContext(uid="ada"))
     assert needs_confirmation(own, {})
+    above: Any = lambda arguments, limit=100: arguments["price"] > limit  # noqa: E731  # as users write them
+    wanted: Any = lambda arguments, context=None: context is not None  # noqa: E731
+    assert needs_confirmation(tool_that_asks(above), {"price": 101}, ToolContext())
+    assert not needs_confirmation(tool_that_asks(above), {"price": 1}, ToolContext())
+    assert needs_confirmation(tool_that_asks(wanted), {}, ToolContext())
+    assert not needs_confirmation(tool_that_asks(bool), {})
     assert needs_confirmation(tool_that_asks(True), {})
     assert not needs_confirmation(tool_that_asks(False), {})
 

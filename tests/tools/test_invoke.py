@@ -1,5 +1,6 @@
 import asyncio
 import functools
+import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -321,6 +322,29 @@ async def test_many_calls_through_few_threads_all_end(monkeypatch: pytest.Monkey
     tool = made(same)
 
     assert await asyncio.gather(*(run(tool, {"n": n}) for n in range(500))) == list(range(500))
+
+
+HANGS = """
+import asyncio, threading
+from agent.errors import ToolTimeout
+from agent.tools import ToolRegistry
+registry = ToolRegistry()
+
+@registry.tool(effect="read")
+def hang() -> None:
+    threading.Event().wait()
+
+try:
+    asyncio.run(registry.execute("hang", None, timeout_s=0.05))
+except ToolTimeout:
+    print("over")
+"""
+
+
+def test_a_tool_that_hangs_does_not_keep_the_program_from_ending() -> None:
+    ended = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=60, check=True)
+
+    assert ended.stdout == "over\n"
 
 
 # ---- the cancel token

@@ -9,6 +9,7 @@ from agent.errors import ToolArgumentsInvalid
 from agent.models.value import Value
 from agent.tools.context import ToolContext
 from agent.tools.json_text import LIMITS, JsonLimits, NotJson, encode_json, parse_json, plain_json
+from agent.tools.signature import is_context
 from agent.tools.tool import Tool
 
 MAX_SCHEMA_CHARS = 8_000  # of the schema in an error; a longer one is cut
@@ -62,13 +63,13 @@ def needs_confirmation(tool: Tool, arguments: dict[str, Any], context: ToolConte
 
 
 def takes_context(rule: Any) -> bool:
-    """Return whether a confirmation rule takes the context besides the arguments."""
+    """Return whether a confirmation rule takes the context besides the arguments: it needs two, or its second is named or typed so."""
     try:
         parameters = inspect.signature(rule).parameters.values()
     except (ValueError, TypeError):
         return False
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return len(positional) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)  # noqa: PLR2004  # arguments and context
+    beside = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][1:2]
+    return any(p.default is p.empty or p.name == "context" or is_context(p.name, p.annotation) for p in beside)
 
 
 def _read(raw: Any, limits: JsonLimits) -> tuple[dict[str, Any], bool]:

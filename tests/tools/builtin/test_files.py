@@ -2,6 +2,7 @@ import os
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,6 +172,26 @@ def test_a_long_listing_ends_and_says_so(root: Path) -> None:
     assert files.list_folder(is_recursive=True).splitlines() == ["empty 0", "notes/", "空.txt 9"]
     assert files.list_folder("notes").splitlines()[-1] == "[only the first 5 entries: list a folder below]"
     assert len(FileRoot(root, FileLimits(max_entries=5)).list_folder(is_recursive=True).splitlines()) == 6
+
+
+def test_a_folder_that_cannot_be_opened_does_not_spoil_the_listing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.open
+
+    def refusing(path: Any, *arguments: Any, **options: Any) -> int:
+        if path == "deep":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments, **options)
+
+    files = FileRoot(root)
+    monkeypatch.setattr(os, "open", refusing)
+
+    assert files.list_folder(is_recursive=True).splitlines() == [
+        "empty 0",
+        "notes/",
+        "notes/deep/ (cannot be opened: Permission denied)",
+        "notes/todo.txt 14",
+        "空.txt 9",
+    ]
 
 
 def test_no_descriptor_is_left_open(root: Path) -> None:

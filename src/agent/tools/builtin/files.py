@@ -155,6 +155,7 @@ class FileRoot:
         return True
 
     def _list_below(self, lines: list[str], folder: int, name: str, prefix: str, depth: int) -> bool:
+        place = len(lines)
         lines.append(prefix)
         if depth < 1:
             return True
@@ -162,7 +163,7 @@ class FileRoot:
             with _opened(name, _FOLDER, folder) as below:
                 return self._list_into(lines, below, prefix, depth)
         except OSError as error:  # no permission, or replaced meanwhile: the rest is still worth listing
-            lines[-1] += f" (cannot be opened: {error.strerror})"
+            lines[place] += f" (cannot be opened: {error.strerror})"
             return True
 
 

@@ -71,7 +71,7 @@ class Fetcher:
         # no connection is kept: one that was made for another name on the same address would be taken without a look at its certificate
         fresh = httpx2.Limits(max_keepalive_connections=0)
         if self._tls is None:
-            self._tls = httpx2.create_ssl_context(trust_env=False)
+            self._tls = await asyncio.to_thread(httpx2.create_ssl_context, trust_env=False)
         client = httpx2.AsyncClient(verify=self._tls, trust_env=False, follow_redirects=False, timeout=self.limits.connect_s, limits=fresh)
         try:
             async with asyncio.timeout(self.limits.total_s), client:
