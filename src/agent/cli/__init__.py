@@ -1,0 +1,3 @@
+"""The command line: `seasoned`."""
+
+__all__: list[str] = []

@@ -1,0 +1,46 @@
+"""All commands, gathered; each loads what it needs when it is called."""
+
+import os
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from agent.cli.commands import chat, database, doctor, feedback, run, runs, step, stopping, tools
+
+app = typer.Typer(
+    name="seasoned",
+    help="Run LLM agents whose every step is on the record: kill them, and they go on.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"seasoned {metadata.version('seasoned')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> None:
+    if debug:
+        os.environ["SEASONED_DEBUG"] = "1"
+
+
+app.command("run")(run.run)
+app.command("chat")(chat.chat)
+app.command("resume")(run.resume)
+app.command("pause")(stopping.pause)
+app.command("cancel")(stopping.cancel)
+app.add_typer(runs.app, name="runs")
+app.add_typer(step.app, name="step")
+app.add_typer(feedback.app, name="feedback")
+app.add_typer(tools.app, name="tools")
+app.add_typer(database.app, name="db")
+app.command("doctor")(doctor.doctor)

@@ -1,0 +1,92 @@
+"""Who plays in a run: the options of the command, the agent of seasoned.toml, and its defaults, in this order."""
+
+from pathlib import Path
+from typing import Any
+
+from agent.cli.project_file import AgentEntry, Project
+from agent.cli.toolbox import Wanted, split_names
+from agent.config import AgentConfig
+from agent.errors import ConfigInvalid
+from agent.models.value import Value
+
+MAX_SYSTEM_CHARS = 1_000_000
+
+
+class Given(Value, frozen=True, kw_only=True):
+    """Options as given on the command line; None: not given."""
+
+    agent: str | None = None
+    model: str | None = None
+    system: str | None = None
+    tools: list[str] | None = None
+    root: Path | None = None
+    hosts: list[str] | None = None
+    max_iterations: int | None = None
+    memory: bool | None = None
+
+
+class Cast(Value, frozen=True, kw_only=True):
+    """What a run begins with."""
+
+    model: str | None
+    system: str | None
+    wanted: Wanted
+    agent_type: str | None
+    max_iterations: int | None
+    memory: bool | None
+    settings: dict[str, Any]
+
+
+def cast_of(given: Given, project: Project) -> Cast:
+    """Return what a run begins with.
+
+    Raises:
+        ConfigInvalid: no such agent, or its prompt cannot be read.
+    """
+    entry = project.agent(given.agent)
+    names = split_names(given.tools) if given.tools is not None else tuple(entry.tools or ())
+    root = str(given.root.absolute()) if given.root is not None else _below(project, entry.root or project.tools.root)
+    hosts = tuple(given.hosts) if given.hosts is not None else tuple(entry.allow_hosts if entry.allow_hosts is not None else project.tools.allow_hosts)
+    modules = tuple(project.tools.modules) if any(":" not in name for name in names) else ()
+    return Cast(
+        model=given.model or entry.model or project.top.model,
+        system=given.system if given.system is not None else _system(entry, project),
+        wanted=Wanted(names=names, modules=modules, root=root, hosts=split_names(hosts)),
+        agent_type=entry.agent_type or given.agent or project.top.agent,
+        max_iterations=given.max_iterations if given.max_iterations is not None else entry.max_iterations,
+        memory=given.memory if given.memory is not None else entry.memory,
+        settings=entry.settings,
+    )
+
+
+def folders_of(project: Project) -> list[Path]:
+    """Return where modules of one's own tools are looked for: here, then beside seasoned.toml."""
+    return list(dict.fromkeys((Path.cwd(), project.folder)))
+
+
+def config_of(project: Project) -> AgentConfig:
+    """Return the runner's settings, with the limits of seasoned.toml."""
+    config = AgentConfig()
+    for name in project.limits.__struct_fields__:
+        value = getattr(project.limits, name)
+        if value is not None:
+            setattr(config, name, value)
+    config.language = project.top.language or config.language
+    return config
+
+
+def _below(project: Project, path: str | None) -> str | None:
+    return str((project.folder / Path(path).expanduser()).absolute()) if path is not None else None
+
+
+def _system(entry: AgentEntry, project: Project) -> str | None:
+    if entry.system_file is None:
+        return entry.system
+    path = project.folder / entry.system_file
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"{project.file}: the system prompt {str(path)!r} cannot be read: {error}") from None
+    if len(text) > MAX_SYSTEM_CHARS:
+        raise ConfigInvalid(f"{project.file}: the system prompt {str(path)!r} has more than {MAX_SYSTEM_CHARS} characters")
+    return text

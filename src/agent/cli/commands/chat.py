@@ -1,0 +1,37 @@
+"""`seasoned chat`: a conversation, each line a run."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from agent.cli.options import AgentName, AllowHost, Config, Db, Json, MaxIterations, Memory, Model, Root, System, Tools, Uid
+
+
+def chat(
+    model: Model = None,
+    system: System = None,
+    tool: Tools = None,
+    root: Root = None,
+    allow_host: AllowHost = None,
+    agent: AgentName = None,
+    max_iterations: MaxIterations = None,
+    conversation: Annotated[str | None, typer.Option("--conversation", metavar="ID", help="Go on with a conversation. [default: a new one]")] = None,
+    memory: Memory = None,
+    db: Db = None,
+    uid: Uid = None,
+    config: Config = None,
+    is_json: Json = False,
+) -> None:
+    """Talk with an agent. Each line is a run that goes on from the one before; /id tells the conversation's id, /quit leaves."""
+    from agent.cli.casting import Given
+    from agent.cli.chatting import hold_chat
+    from agent.cli.place import place_of
+    from agent.cli.project_file import load_project
+    from agent.cli.running import Job
+    from agent.ids import new_id
+
+    project = load_project(config)
+    given = Given(agent=agent, model=model, system=system, tools=tool, root=root, hosts=allow_host, max_iterations=max_iterations, memory=memory)
+    job = Job(place=place_of(project, db, uid), project=project, given=given, conversation=conversation or new_id(), is_json=is_json)
+    raise typer.Exit(asyncio.run(hold_chat(job)))

@@ -1,0 +1,132 @@
+"""`seasoned runs`: what was run, in lists, trees and files."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.cli.options import Config, Db, Json, TraceId, Uid
+
+app = typer.Typer(help="What was run.", no_args_is_help=True, rich_markup_mode=None)
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, metavar="N", help="So many at most.")]
+
+
+@app.command("ls")
+def ls(
+    status: Annotated[str | None, typer.Option("--status", help="running, waiting, paused, completed, limit_reached, cancelled or failed.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", metavar="NAME", help="Only this agent's.")] = None,
+    conversation: Annotated[str | None, typer.Option("--conversation", metavar="ID", help="Only this conversation's.")] = None,
+    limit: Limit = 20,
+    before: Annotated[str | None, typer.Option("--before", metavar="ID", help="Only runs older than this one: the next page.")] = None,
+    db: Db = None,
+    uid: Uid = None,
+    config: Config = None,
+    is_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    from agent.cli.listing import Filter, list_runs
+    from agent.cli.place import place_of
+    from agent.cli.project_file import load_project
+
+    wanted = Filter(status=status, agent_type=agent, conversation_id=conversation, limit=limit, before=before)
+    asyncio.run(list_runs(place_of(load_project(config), db, uid), wanted, is_json=is_json))
+
+
+@app.command("show")
+def show(trace_id: TraceId, db: Db = None, uid: Uid = None, config: Config = None, is_json: Json = False) -> None:
+    """Show a run as a tree: model calls, the tools beneath them, and how it ended."""
+    from agent.cli.outline import show_run
+    from agent.cli.place import place_of
+    from agent.cli.project_file import load_project
+
+    asyncio.run(show_run(place_of(load_project(config), db, uid), trace_id, is_json=is_json))
+
+
+@app.command("tail")
+def tail(
+    trace_id: TraceId,
+    after: Annotated[int, typer.Option("--after", min=-1, metavar="SEQ", help="Only what follows this step.")] = -1,
+    db: Db = None,
+    uid: Uid = None,
+    config: Config = None,
+    is_json: Json = False,
+) -> None:
+    """Follow a run, also one that another process drives, until it rests. Leaving does not stop it."""
+    from agent.cli.place import place_of
+    from agent.cli.project_file import load_project
+    from agent.cli.tailing import tail_run
+
+    raise typer.Exit(asyncio.run(tail_run(place_of(load_project(config), db, uid), trace_id, after=after, is_json=is_json)))
+
+
+@app.command("export")
+def export(
+    trace_id: TraceId,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a new file instead of stdout.")] = None,
+    db: Db = None,
+    uid: Uid = None,
+    config: Config = None,
+) -> None:
+    """Write a run as one JSON document that needs nothing else: the trace, and its steps with all that the model saw."""
+    from agent.cli.exporting import export_run
+    from agent.cli.place import place_of
+    from agent.cli.project_file import load_project
+
+    asyncio.run(export_run(place_of(load_project(config), db, uid), trace_id, output))
+
+
+@app.command("verify")
+def verify(
+    trace_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One run; without it all of yours.")] = None,
+    db: Db = None,
+    uid: Uid = None,
+    config: Config = None,
+    is_json: Json = False,
+) -> None:
+    """Check that no step was changed, removed, added or moved since it was recorded. Exit code 1 if one was."""
+    from agent.cli.place import place_of
+    from agent.cli.project_file import load_project
+    from agent.cli.upkeep import verify_runs
+
+    raise typer.Exit(asyncio.run(verify_runs(place_of(load_project(config), db, uid), trace_id, is_json=is_json)))
+
+
+@app.command("prune")
+def prune(
+    older_than: Annotated[str, typer.Option("--older-than", metavar="AGE", help="Such as 30d, 12h or 90m.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    db: Db = None,
+    uid: Uid = None,
+    config: Config = None,
+    is_json: Json = False,
+) -> None:
+    """Remove runs that ended and are old; those that a kept one goes on from stay."""
+    from agent.cli.place import place_of
+    from agent.cli.project_file import load_project
+    from agent.cli.upkeep import prune_runs
+
+    asyncio.run(prune_runs(place_of(load_project(config), db, uid), older_than, is_dry_run=dry_run, is_sure=yes, is_json=is_json))
+
+
+@app.command("backup")
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file; nothing is overwritten.")], db: Db = None, uid: Uid = None, config: Config = None
+) -> None:
+    """Copy the whole store (everybody's runs, memories and states) to a new file, while runs go on."""
+    from agent.cli.place import place_of
+    from agent.cli.project_file import load_project
+    from agent.cli.upkeep import backup_store
+
+    asyncio.run(backup_store(place_of(load_project(config), db, uid), file))
+
+
+@app.command("restore")
+def restore(file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")], db: Db = None, uid: Uid = None, config: Config = None) -> None:
+    """Make a store from a backup. The store (--db) must not exist yet."""
+    from agent.cli.place import place_of
+    from agent.cli.project_file import load_project
+    from agent.cli.upkeep import restore_store
+
+    restore_store(place_of(load_project(config), db, uid), file)

@@ -1,0 +1,108 @@
+"""How a run ends on the command line: its exit code, its answer, what to try next."""
+
+from typing import Any
+
+from agent.cli.board import Board
+from agent.cli.drawing import REASONS
+from agent.cli.faces import Face, JsonFace, print_totals
+from agent.cli.outlet import say, say_json, tell
+from agent.cli.visible import call_text, one_line
+from agent.errors import AgentError, BadInput, LimitNotRaised, ModelNotConfigured, NotFound
+
+DONE, FAILED, USAGE, RESTS, CANCELLED, LIMIT = 0, 1, 2, 3, 4, 5
+CODES = {"completed": DONE, "failed": FAILED, "waiting": RESTS, "paused": RESTS, "running": RESTS, "cancelled": CANCELLED, "limit_reached": LIMIT}
+_STATUS_OF_EVENT = {
+    "trace_completed": "completed",
+    "limit_reached": "limit_reached",
+    "trace_cancelled": "cancelled",
+    "trace_paused": "paused",
+    "trace_waiting": "waiting",
+    "trace_failed": "failed",
+}
+_HEADS = {
+    "completed": ("done", "bold green"),
+    "limit_reached": ("limit reached", "bold yellow"),
+    "cancelled": ("cancelled", "bold red"),
+    "paused": ("paused", "bold yellow"),
+    "waiting": ("waits for a person", "bold yellow"),
+    "failed": ("failed", "bold red"),
+}
+
+
+def code_of(error: BaseException) -> int:
+    """Return the exit code of an error: 2 where what was handed in cannot be used and nothing was done, else 1."""
+    if isinstance(error, LimitNotRaised):
+        return LIMIT
+    return USAGE if isinstance(error, BadInput | NotFound | ModelNotConfigured) else FAILED
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return what to say of an error."""
+    return str(error) if isinstance(error, AgentError) else f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def status_of(board: Board) -> str | None:
+    """Return how the run ended, or None where its stream broke off."""
+    return _STATUS_OF_EVENT.get(board.ending.type) if board.ending is not None else None
+
+
+def close_run(face: Face, *, resume_options: str = "") -> int:
+    """Print the answer and what to try next; return the exit code. The face is closed before."""
+    board = face.board
+    status = status_of(board)
+    if isinstance(face, JsonFace) or status is None:
+        return CODES[status] if status else RESTS
+    head, style = _HEADS[status]
+    if status == "limit_reached" and board.ending is not None:
+        head = f"{head}: {board.ending.data.get('limit')} = {board.ending.data.get('value')}"
+    print_totals(face, head, style)
+    if board.answer is not None and status in ("completed", "limit_reached"):
+        say(board.answer)
+    tell(f"run {board.trace_id}")
+    for line in _advice(status, board, resume_options):
+        tell(line)
+    return CODES[status]
+
+
+def _advice(status: str, board: Board, resume_options: str) -> list[str]:
+    short = board.trace_id or ""
+    show = f"  seasoned runs show {short}"
+    resume = f"  seasoned resume {short}{resume_options}"
+    if status == "completed":
+        return [show, f'  seasoned feedback add {short} --correction "…"']
+    if status == "limit_reached":
+        used = board.ending.data.get("value") if board.ending is not None else 0
+        more = (used if isinstance(used, int) else 0) + 10
+        return [f"{resume} --max-iterations {more}", show]
+    if status == "paused":
+        return [f"go on with:\n{resume}"]
+    if status == "failed":
+        return [f"try the failed step again with:\n{resume}"]
+    if status == "waiting":
+        return [
+            *waiting_lines(board.awaiting),
+            "Deciding from the command line comes with the next version; the request is on the record, nothing is lost.",
+            show,
+        ]
+    return [show]
+
+
+def waiting_lines(awaiting: dict[str, Any]) -> list[str]:
+    """Return one line for each call that waits for a person."""
+    lines = []
+    for shown, flag, reason in zip(awaiting.get("tool_calls", ()), awaiting.get("confirmation_flags", ()), awaiting.get("reasons", ()), strict=False):
+        if flag:
+            function = shown.get("function", {})
+            lines.append(f"waits: {call_text(str(function.get('name')), function.get('arguments'))}: {REASONS.get(str(reason), one_line(str(reason)))}")
+    return lines
+
+
+def say_rest(status: str, answer: str | None, trace_id: str, *, is_json: bool) -> int:
+    """Tell of a run that `resume` found at its end; return the exit code."""
+    if is_json:
+        say_json({"type": "resting", "data": {"trace_id": trace_id, "status": status}})
+    else:
+        tell(f"run {trace_id} is {status} already: nothing is left to do")
+        if answer is not None:
+            say(answer)
+    return CODES[status]

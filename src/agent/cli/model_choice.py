@@ -1,0 +1,90 @@
+"""The model of a run: an alias of seasoned.toml, `scripted:FILE.json`, or a name that `open_model` knows."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.cli.project_file import Project
+from agent.errors import BadInput, ConfigInvalid
+from agent.models.value import Value
+
+if TYPE_CHECKING:
+    from agent.llm.weights import Tell
+
+SCRIPTED = "scripted:"
+MAX_SCRIPT_BYTES = 10_000_000
+
+
+class Choice(Value, frozen=True, kw_only=True):
+    """A model that is ready to be called, the name under which the run records it, and settings that go with it."""
+
+    name: str
+    llm_call: Any
+    settings: dict[str, Any] = {}
+    note: str | None = None  # what a reader must know of it
+
+
+def choose_model(name: str | None, project: Project, *, progress: "Tell | None" = None) -> Choice:
+    """Return the model called `name`; without a name the default of this machine.
+
+    Raises:
+        BadInput: the name, or a script, cannot be used.
+        ModelNotConfigured: none is configured, or its key or extra is missing.
+    """
+    from agent.llm.available import default_model
+
+    wanted = name if name is not None else default_model()
+    entry = project.models.get(wanted)
+    target = entry.model if entry is not None else wanted
+    settings = dict(entry.settings) if entry is not None else {}
+    if target.startswith(SCRIPTED):
+        folder = project.folder if entry is not None else Path.cwd()
+        path = (folder / Path(target.removeprefix(SCRIPTED)).expanduser()).absolute()
+        model = scripted_model(path)
+        note = f"scripted: the replies come from {path.name}; no model is asked"
+        return Choice(name=wanted if entry is not None else f"{SCRIPTED}{path}", llm_call=model, settings=settings, note=note)
+    return Choice(name=wanted, llm_call=_opened(wanted, target, project, progress), settings=settings)
+
+
+def _opened(wanted: str, target: str, project: Project, progress: "Tell | None") -> Any:
+    from agent.assemble import open_model
+    from agent.llm.names import parse_chain
+
+    entry = project.models.get(wanted)
+    options = dict(entry.options) if entry is not None else {}
+    try:
+        is_local = any(one.endpoint.way == "embedded" for one in parse_chain(target))
+    except BadInput as error:
+        aliases = f"; the aliases of {project.file} are {', '.join(sorted(project.models))}" if project.models else ""
+        raise BadInput(f"{error}{aliases}") from None
+    if is_local and progress is not None:
+        options["progress"] = progress
+    if entry is not None and entry.base_url is not None:
+        options["base_url"] = entry.base_url
+    try:
+        return open_model(target, **options)
+    except BadInput as error:
+        if entry is None:
+            raise
+        raise ConfigInvalid(f"{project.file}: models.{wanted}: {error}") from None
+
+
+def scripted_model(path: Path) -> Any:
+    """Return a model that plays the file's replies: a JSON list of texts and of `{"content": …, "tool_calls": […]}`.
+
+    A call of a tool is OpenAI's shape or `{"name": …, "arguments": {…}}`; `delay_s` of a reply is waited before it.
+
+    Raises:
+        BadInput: the file cannot be read, or is something else.
+    """
+    from agent.cli.script import Script
+
+    try:
+        if path.stat().st_size > MAX_SCRIPT_BYTES:
+            raise BadInput(f"the script {str(path)!r} is larger than {MAX_SCRIPT_BYTES} bytes")
+        replies = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"the script {str(path)!r} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"the script {str(path)!r} is no JSON: {error}") from None
+    return Script(replies, str(path))

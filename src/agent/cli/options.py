@@ -1,0 +1,29 @@
+"""The options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Db = Annotated[
+    str | None, typer.Option("--db", envvar="SEASONED_DB", metavar="URL", help="The store, such as sqlite:///runs.db. [default: .seasoned/runs.db here]")
+]
+Uid = Annotated[str | None, typer.Option("--uid", envvar="SEASONED_UID", help="Whose runs: another uid's are as if they were not there. [default: anonymous]")]
+Config = Annotated[
+    Path | None, typer.Option("--config", envvar="SEASONED_CONFIG", metavar="FILE", help="A seasoned.toml. [default: the nearest, from here upwards]")
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, one value a line.")]
+TraceId = Annotated[str, typer.Argument(metavar="ID", help="The run's id, a beginning of it that only one run has, or 'last'.")]
+AgentName = Annotated[str | None, typer.Option("--agent", metavar="NAME", help="An agent of seasoned.toml.")]
+Model = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help="provider:model, local, a chain a,b, an alias of seasoned.toml, or scripted:FILE.json.")
+]
+System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="The system prompt.")]
+Tools = Annotated[
+    list[str] | None,
+    typer.Option("--tool", "--tools", metavar="NAMES", help="Tools to offer: built-in names and module:registry of your own; repeat, or use commas."),
+]
+Root = Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The folder below which read_file and list_files may read.")]
+AllowHost = Annotated[list[str] | None, typer.Option("--allow-host", metavar="HOST", help="A host that http_get may fetch from; repeat for more.")]
+MaxIterations = Annotated[int | None, typer.Option("--max-iterations", min=0, metavar="N", help="Model calls at most. [default: 10]")]
+Memory = Annotated[bool | None, typer.Option("--memory/--no-memory", help="Whether the run reads what was learnt. [default: yes]")]

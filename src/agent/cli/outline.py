@@ -1,0 +1,135 @@
+"""A recorded run as a tree, built from its steps."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+
+import agent.models.payloads as said
+from agent.cli.board import Call, Turn
+from agent.cli.drawing import REASONS, Signs, call_line, facts
+from agent.cli.listing import STYLES, when_text
+from agent.cli.outlet import console, say_json
+from agent.cli.place import Place, find_trace, opened
+from agent.cli.visible import call_text, cost_text, one_line, result_text, tokens_text, took_text
+from agent.models.payloads import Payload, payload_of
+from agent.models.trace import Step, Trace
+from agent.storage.protocols import TraceLog
+
+PAGE = 500  # steps read at once
+UNDER_A_CALL = frozenset({"tool_started", "tool_call", "approval_requested", "approval_decided", "in_doubt", "in_doubt_resolved", "subrun"})
+
+
+async def show_run(place: Place, wanted: str, *, is_json: bool) -> None:
+    """Print a run: what it is, its steps as a tree, its end."""
+    async with opened(place) as store:
+        trace = await find_trace(store.traces, wanted, place.uid)
+        if is_json:
+            say_json({"trace": trace.to_dict()})
+            async for page in _pages(store.traces, trace, place.uid):
+                for step in page:
+                    say_json({"step": step.to_dict()})
+            return
+        out = console(is_stderr=False)
+        for line in head_lines(trace):
+            out.print(line, soft_wrap=True)
+        outline = Outline(Signs(has_unicode="utf" in (out.encoding or "").lower()))
+        async for page in _pages(store.traces, trace, place.uid):
+            for step in page:
+                for line in outline.lines(step):
+                    out.print(line, soft_wrap=True)
+        head = await store.traces.head(trace.trace_id)
+        for line in tail_lines(trace, owner_is_alive=head.owner_is_alive):
+            out.print(line, soft_wrap=True)
+
+
+async def _pages(log: TraceLog, trace: Trace, uid: str) -> Any:
+    after = -1
+    while page := await log.get_steps(trace.trace_id, after=after, limit=PAGE, uid=uid):
+        yield page
+        after = page[-1].sequence
+
+
+def head_lines(trace: Trace) -> Iterator[Text]:
+    """Yield what a run is."""
+    yield Text("run ", style="dim").append(trace.trace_id, style="bold").append(f"  {trace.status}", style=STYLES.get(trace.status, ""))
+    took = f", took {took_text((trace.completed_at - trace.created_at).total_seconds())}" if trace.completed_at is not None else ""
+    agent_type = f"{one_line(trace.agent_type, 40)}, " if trace.agent_type else ""
+    yield Text(f"{agent_type}{one_line(str(trace.context.get('model', '')), 80)}, begun {when_text(trace.created_at)}{took}", style="dim")
+
+
+def tail_lines(trace: Trace, *, owner_is_alive: bool) -> Iterator[Text]:
+    """Yield what it used, and how to go on."""
+    yield Text(f"{tokens_text(trace.total_tokens)} in all · {cost_text(trace.total_cost, is_partial=trace.cost_is_partial)}", style="dim")
+    if trace.status == "running" and owner_is_alive:
+        yield Text(f"it is running: seasoned runs tail {trace.trace_id}", style="dim")
+    elif trace.status in ("running", "paused", "failed"):
+        yield Text(f"go on with: seasoned resume {trace.trace_id}", style="dim")
+    yield Text(f"a step in full: seasoned step show {trace.trace_id}/SEQ", style="dim")
+
+
+class Outline:
+    """Turns steps into lines, one after another; a tool call is named by the model call that asked for it."""
+
+    def __init__(self, signs: Signs) -> None:
+        self.signs = signs
+        self._names: dict[str, str] = {}
+
+    def lines(self, step: Step) -> Iterator[Text]:
+        """Yield the lines of one step."""
+        payload = payload_of(step)
+        number = Text(f"{step.sequence:>4} ", style="dim")
+        match payload:
+            case said.LlmCall():
+                yield number.append_text(self._model_call(payload))
+                if payload.response and payload.tool_calls:
+                    yield Text("       " + one_line(payload.response, 100), style="dim")
+            case said.ToolCall():
+                call = Call(call_text(payload.tool_name, payload.arguments), took_s=payload.took_s, result=payload.result, is_ok=payload.is_ok)
+                yield number.append_text(call_line(call, self.signs, is_last=False))
+            case said.ToolStarted():
+                yield number.append(
+                    f"   {self.signs.branch}begins {payload.call_id}" + (f", attempt {payload.attempt}" if payload.attempt > 1 else ""), style="dim"
+                )
+            case said.Input() if payload.is_resume:
+                yield number.append("resumed with other limits: " + one_line(payload.limits))
+            case said.Input():
+                yield number.append("task: " + one_line(payload.task, 200))
+            case _:
+                yield number.append("   " + self.signs.branch if step.step_type in UNDER_A_CALL else "").append(words_of(step, payload))
+
+    def _model_call(self, payload: said.LlmCall) -> Text:
+        calls = len(payload.tool_calls) if isinstance(payload.tool_calls, list) else 0
+        turn = Turn(content=payload.response or "", asked=calls)
+        asked = f" asks for {turn.asked} tool call{'' if turn.asked == 1 else 's'}" if calls else " answers"
+        used = (payload.prompt_tokens or 0) + (payload.completion_tokens or 0)
+        model = f"model ({one_line(payload.model, 60)})" if payload.model else "model"
+        line = Text(f"{self.signs.model} ", style="cyan").append(model, style="bold").append(asked)
+        return line.append_text(facts(self.signs, took_text(payload.took_s), tokens_text(used), cost_text(payload.cost)))
+
+
+def words_of(step: Step, payload: Payload) -> str:
+    """Return a step that is neither a model nor a tool call in words."""
+    match payload:
+        case said.MemoryRead():
+            return f"memory read: {payload.experiences_count} experiences, {payload.skills_count} skills" + (
+                f"; {one_line(payload.error)}" if payload.error else ""
+            )
+        case said.Conclusion():
+            return ("answer: " if payload.is_final else "what it had: ") + one_line(payload.content or "", 200)
+        case said.Failure():
+            return f"failed: {one_line(payload.error, 300)}"
+        case said.LimitReached():
+            return f"limit reached: {payload.limit} = {payload.value}"
+        case said.Paused() | said.Cancelled():
+            return f"{step.step_type} by {one_line(payload.by or 'somebody', 60)}"
+        case said.Feedback():
+            return f"{payload.feedback_type} feedback on {payload.target_step_id}: {one_line(payload.content)}"
+        case said.MemoryWrite():
+            return f"learnt {payload.experience_id}: {one_line(payload.rule)}"
+        case said.ApprovalRequested():
+            return f"{payload.tool_name} {REASONS.get(payload.reason, payload.reason)}"
+        case said.InDoubtStep():
+            return f"{payload.tool_name}: {REASONS['in_doubt']} ({payload.cause})"
+        case _:
+            return f"{step.step_type}: {result_text(step.data)}"

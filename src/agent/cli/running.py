@@ -1,0 +1,221 @@
+"""Drives a run from the command line: opens what it needs, shows its events, obeys Ctrl-C."""
+
+import asyncio
+import contextlib
+import shlex
+from collections.abc import AsyncIterator
+from typing import Any
+
+from agent.cli.casting import Cast, Given, cast_of, config_of, folders_of
+from agent.cli.endings import RESTS, close_run, code_of, say_rest, sentence_of, status_of
+from agent.cli.faces import Face, face_of, say_error
+from agent.cli.grants import Grants, keep_grants, kept_grants
+from agent.cli.interrupts import Interrupts
+from agent.cli.loading import Loading
+from agent.cli.model_choice import Choice, choose_model
+from agent.cli.outlet import tell
+from agent.cli.place import Place, find_trace, opened
+from agent.cli.project_file import Project
+from agent.cli.toolbox import Toolbox, Wanted, open_toolbox, split_names
+from agent.errors import ConfigInvalid, RunError
+from agent.events import AgentEvent
+from agent.models.payloads import Input, payload_of
+from agent.models.trace import Trace
+from agent.models.value import Value, replace
+from agent.runner import AgentRunner
+from agent.storage.protocols import Store
+
+
+class Job(Value, frozen=True, kw_only=True):
+    """What `run` and `chat` were asked."""
+
+    place: Place
+    project: Project
+    given: Given
+    conversation: str | None = None
+    is_json: bool = False
+
+
+async def start_run(job: Job, task: str) -> int:
+    """Run an agent on a task and return the exit code."""
+    cast = cast_of(job.given, job.project)
+    toolbox = open_toolbox(cast.wanted, folders_of(job.project))
+    choice = choose_model(cast.model, job.project, progress=Loading() if not job.is_json else None)
+    async with opened(job.place, may_make=True) as store:
+        return await run_once(job, store, cast, toolbox, choice, task)
+
+
+async def run_once(job: Job, store: Store, cast: Cast, toolbox: Toolbox, choice: Choice, task: str) -> int:
+    """Run one task in an open store; show it; return the exit code."""
+    config = config_of(job.project)
+    async with runner_of(store, toolbox, choice, config) as runner:
+        events = runner.run(
+            task,
+            system_prompt=cast.system,
+            model=choice.name,
+            tools=list(toolbox.offered) or None,
+            agent_type=cast.agent_type,
+            uid=job.place.uid,
+            max_iterations=cast.max_iterations,
+            enable_memory=cast.memory,
+            conversation_id=job.conversation,
+            **{**choice.settings, **cast.settings},
+        )
+        if not job.is_json:
+            _tell_header(choice, toolbox.offered)
+        face = face_of(is_json=job.is_json)
+        grants = Grants(
+            tools=list(cast.wanted.names),
+            modules=list(cast.wanted.modules),
+            folders=[str(folder) for folder in folders_of(job.project)],
+            root=cast.wanted.root,
+            hosts=list(cast.wanted.hosts),
+            model=choice.name,
+        )
+        return await follow(runner, events, face, uid=job.place.uid, grants=grants, options=_place_options(job.place))
+
+
+def _tell_header(choice: Choice, offered: tuple[str, ...]) -> None:
+    tools = ", ".join(offered) if offered else "none (offer some with --tool)"
+    tell(f"model {choice.name} · tools: {tools}")
+    if choice.note:
+        tell(choice.note)
+
+
+def _place_options(place: Place) -> str:
+    """Return the options that a next command needs to find this store again."""
+    from agent.cli.place import DEFAULT_DB
+    from agent.config import ANONYMOUS
+
+    parts = ([] if place.url == DEFAULT_DB else ["--db", place.url]) + ([] if place.uid == ANONYMOUS else ["--uid", place.uid])
+    return (" " + shlex.join(parts)) if parts else ""
+
+
+@contextlib.asynccontextmanager
+async def runner_of(store: Store, toolbox: Toolbox, choice: Choice, config: Any) -> AsyncIterator[AgentRunner]:
+    """Open a runner; afterwards let go of its runs, then of the model."""
+    runner = AgentRunner(store.traces, store.memories, store.states, toolbox.registry, choice.llm_call, config)
+    try:
+        async with runner:
+            yield runner
+    finally:
+        close = getattr(choice.llm_call, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def follow(
+    runner: AgentRunner, events: AsyncIterator[AgentEvent], face: Face, *, uid: str, grants: Grants | None = None, options: str = "", may_pause: bool = True
+) -> int:
+    """Show a run's events until it rests, or a second Ctrl-C; return the exit code."""
+    error: Exception | None = None
+    with Interrupts(face.note) as interrupts:
+        try:
+            async for event in events:
+                face.show(event)
+                if interrupts.pause is None and "trace_id" in event.data:
+                    trace_id = event.data["trace_id"]
+                    if grants is not None:
+                        keep_grants(trace_id, grants)
+                    if may_pause:
+                        interrupts.pause = lambda trace_id=trace_id: _pause(runner, trace_id, uid)  # type: ignore[misc]  # mypy cannot infer it
+        except asyncio.CancelledError:
+            if not interrupts.was_stopped:
+                raise
+        except Exception as raised:
+            error = raised
+        finally:
+            face.close()
+    if interrupts.was_stopped:
+        return _stopped(face, options, may_pause=may_pause)
+    if error is not None:
+        say_error(sentence_of(error))
+        if status_of(face.board) is None:
+            return code_of(error)
+    return close_run(face, resume_options=options)
+
+
+async def _pause(runner: AgentRunner, trace_id: str, uid: str) -> None:
+    with contextlib.suppress(Exception):  # it ended meanwhile, which its last event says
+        await runner.pause(trace_id, by="command line", uid=uid)
+
+
+def _stopped(face: Face, options: str, *, may_pause: bool) -> int:
+    trace_id = face.board.trace_id
+    if trace_id is None:
+        tell("stopped before anything was recorded")
+    elif may_pause:
+        tell(f"stopped; the run is on the record and can go on:\n  seasoned resume {trace_id}{options}")
+    else:
+        tell("no longer watching; the run goes on elsewhere")
+    return RESTS
+
+
+# ---- resume
+
+
+async def resume_run(job: Job, wanted: str, *, take_over: bool = False) -> int:
+    """Go on with a run and return the exit code."""
+    async with opened(job.place) as store:
+        trace = await find_trace(store.traces, wanted, job.place.uid)
+        if trace.status in ("completed", "cancelled"):
+            return say_rest(trace.status, await answer_of(store, trace), trace.trace_id, is_json=job.is_json)
+        asked = await input_of(store, trace)
+        raised = {"max_iterations": job.given.max_iterations} if job.given.max_iterations is not None else None
+        head = await store.traces.head(trace.trace_id)
+        is_watching = trace.status == "running" and head.owner_is_alive and not take_over
+        toolbox, choice = _cast_again(job, trace, asked) if not is_watching else (Toolbox.empty(), Choice(name=asked.model, llm_call=_never))
+        async with runner_of(store, toolbox, choice, config_of(job.project)) as runner:
+            if is_watching and not job.is_json:
+                tell(f"another process drives run {trace.trace_id}: watching it (Ctrl-C stops watching; --take-over takes it over)")
+            elif not job.is_json:
+                _tell_header(choice, toolbox.offered)
+            events = runner.resume(trace.trace_id, limits=raised, take_over=take_over, uid=job.place.uid)
+            face = face_of(is_json=job.is_json)
+            return await follow(runner, events, face, uid=job.place.uid, options=_place_options(job.place), may_pause=not is_watching)
+
+
+def _cast_again(job: Job, trace: Trace, asked: Input) -> tuple[Toolbox, Choice]:
+    """Return the tools and the model of a run that is taken up again.
+
+    Raises:
+        ConfigInvalid: a tool that the run uses is not among those found.
+    """
+    kept = kept_grants(trace.trace_id) or Grants()
+    given, project = job.given, job.project
+    names = split_names(given.tools) or tuple(kept.tools) or tuple(asked.tools or ())
+    wanted = Wanted(
+        names=names,
+        modules=tuple(dict.fromkeys((*kept.modules, *project.tools.modules))) if asked.tools else (),
+        root=str(given.root.absolute()) if given.root is not None else kept.root,
+        hosts=split_names(given.hosts) or tuple(kept.hosts),
+    )
+    toolbox = open_toolbox(wanted, [*folders_of(project), *(type(project.folder)(folder) for folder in kept.folders)]) if asked.tools else Toolbox.empty()
+    missing = [name for name in asked.tools or () if name not in toolbox.registry]
+    if missing:
+        raise ConfigInvalid(f"run {trace.trace_id} uses the tools {', '.join(missing)}: name them with --tool (your own as module:registry) to go on")
+    choice = choose_model(given.model or kept.model or asked.model or None, project, progress=Loading() if not job.is_json else None)
+    return replace(toolbox, offered=tuple(asked.tools or ())), choice
+
+
+async def _never(**_: Any) -> dict[str, Any]:
+    """Stand where a model is wanted by a process that only watches."""
+    raise RunError("this process only watches the run: it asks no model")
+
+
+async def input_of(store: Store, trace: Trace) -> Input:
+    """Return what a run began with; an empty one where that cannot be read."""
+    steps = await store.traces.read_steps(trace.trace_id, limit=1)
+    payload = payload_of(steps[0]) if steps else None
+    return payload if isinstance(payload, Input) else Input()
+
+
+async def answer_of(store: Store, trace: Trace) -> str | None:
+    """Return the answer of a run that has ended."""
+    after = (await store.traces.head(trace.trace_id)).next_sequence
+    while after > 0:
+        after = max(0, after - 20)
+        for step in reversed(await store.traces.get_steps(trace.trace_id, after=after - 1, limit=20)):
+            if step.step_type == "conclusion":
+                return str(step.data.get("content") or "")
+    return None

@@ -1,0 +1,65 @@
+"""A model whose replies were written down beforehand: for examples, demonstrations and tests of the command line."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from agent.errors import BadInput
+from agent.llm.contract import Reply, Token
+from agent.testing.scripted import StreamingScriptedLLM, answers_since_user, asks, says, tool_request
+
+MAX_DELAY_S = 600.0
+
+
+class Script(StreamingScriptedLLM):
+    """Plays replies that were read from JSON, in order; a resumed run goes on where it was.
+
+    A reply is a text, or `{"content", "tool_calls", "delay_s"}`. It is told word by word; `delay_s` is spread over the words.
+    """
+
+    def __init__(self, replies: Any, where: str) -> None:
+        if not isinstance(replies, list) or not replies:
+            raise BadInput(f"the script {where!r} must be a JSON list of replies: texts, or objects with content and tool_calls")
+        self._delays = [_delay(reply, f"{where!r}, reply {number}") for number, reply in enumerate(replies, 1)]
+        super().__init__([_line(reply, f"{where!r}, reply {number}") for number, reply in enumerate(replies, 1)])
+
+    async def stream(
+        self, messages: Sequence[dict[str, Any]], model: str, tools: list[dict[str, Any]] | None = None, **settings: Any
+    ) -> AsyncIterator[Token | Reply]:
+        """Yield the next reply's words at its pace, then the reply."""
+        pieces = [piece async for piece in super().stream(messages, model, tools, **settings)]
+        delay_s = self._delays[answers_since_user(messages)]
+        for piece in pieces:
+            await asyncio.sleep(delay_s / len(pieces))
+            yield piece
+
+
+def _delay(reply: Any, where: str) -> float:
+    delay = reply.get("delay_s", 0) if isinstance(reply, dict) else 0
+    if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= MAX_DELAY_S:
+        raise BadInput(f"the script {where}: delay_s must be a number of seconds from 0 to {MAX_DELAY_S:g}, not {delay!r}")
+    return float(delay)
+
+
+def _line(reply: Any, where: str) -> Reply:
+    if isinstance(reply, str):
+        return says(reply)
+    if not isinstance(reply, dict):
+        raise BadInput(f"the script {where} must be a text or an object, not {type(reply).__name__}")
+    unknown = sorted(reply.keys() - {"content", "tool_calls", "delay_s"})
+    if unknown:
+        raise BadInput(f"the script {where} has unknown keys {', '.join(unknown)}: content, tool_calls and delay_s are known")
+    content, calls = reply.get("content") or "", reply.get("tool_calls") or []
+    if not isinstance(content, str) or not isinstance(calls, list):
+        raise BadInput(f"the script {where}: content must be a text and tool_calls a list")
+    return asks(*[_call(call, where) for call in calls], content=content) if calls else says(content)
+
+
+def _call(call: Any, where: str) -> dict[str, Any]:
+    inner = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
+        raise BadInput(f'the script {where}: a tool call is {{"name": …, "arguments": {{…}}}}, not {call!r}')
+    arguments = inner.get("arguments")
+    if arguments is not None and not isinstance(arguments, dict | str):
+        raise BadInput(f"the script {where}: the arguments of {inner['name']!r} must be an object")
+    return tool_request(inner["name"], arguments, call.get("id"))

@@ -1,0 +1,120 @@
+"""Looking after a store: checking, pruning, copying, restoring."""
+
+import re
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import typer
+
+from agent.cli.listing import when_text
+from agent.cli.outlet import say, say_json, tell
+from agent.cli.place import PAGE, Place, find_trace, opened
+from agent.cli.visible import one_line
+from agent.clock import now
+from agent.errors import BadInput, StoreUnusable
+from agent.storage.protocols import Store
+
+_AGE = re.compile(r"(\d{1,6})\s*([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+async def verify_runs(place: Place, wanted: str | None, *, is_json: bool) -> int:
+    """Check one run, or all of this uid's; return 1 where one was changed."""
+    bad = count = 0
+    async with opened(place) as store:
+        ids = [(await find_trace(store.traces, wanted, place.uid)).trace_id] if wanted is not None else await _all_ids(store, place.uid)
+        for trace_id in ids:
+            count += 1
+            try:
+                steps, fault = await store.traces.verify(trace_id), None
+            except StoreUnusable as error:
+                steps, fault, bad = 0, str(error), bad + 1
+            if is_json:
+                say_json({"trace_id": trace_id, "is_intact": fault is None, "steps": steps, "fault": fault})
+            elif fault is not None:
+                say(fault)
+            elif wanted is not None:
+                say(f"run {trace_id}: all {steps} steps are as they were recorded")
+    if wanted is None and not is_json:
+        say(f"{count - bad} of {count} runs are as they were recorded")
+    return 1 if bad else 0
+
+
+async def _all_ids(store: Store, uid: str) -> list[str]:
+    ids: list[str] = []
+    before: str | None = None
+    while page := await store.traces.list_traces(uid=uid, limit=PAGE, before=before):
+        ids += [trace.trace_id for trace in page]
+        before = page[-1].trace_id
+    return ids
+
+
+def age_of(text: str) -> timedelta:
+    """Return the span that a text such as `30d` means.
+
+    Raises:
+        BadInput: it means none.
+    """
+    found = _AGE.fullmatch(text.strip().lower())
+    if found is None:
+        raise BadInput(f"{text!r} is no age: write a number with m, h, d or w, such as 90m, 12h, 30d or 8w")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+async def prune_runs(place: Place, older_than: str, *, is_dry_run: bool, is_sure: bool, is_json: bool) -> None:
+    """Remove old ended runs of this uid, after asking on a terminal.
+
+    Raises:
+        BadInput: the age is none, or nobody can be asked.
+    """
+    try:
+        before = now() - age_of(older_than)
+    except OverflowError:
+        raise BadInput(f"{older_than!r} is longer ago than dates go") from None
+    async with opened(place) as store:
+        found = await store.traces.prune(before=before, uid=place.uid, is_dry_run=True)
+        if found and not is_dry_run:
+            _make_sure(len(found), older_than, is_sure=is_sure)
+            found = await store.traces.prune(before=before, uid=place.uid)
+        elif not is_json:
+            for trace_id in found:
+                trace = await store.traces.get_trace(trace_id, uid=place.uid)
+                if trace is not None:
+                    say(f"{trace_id}  {when_text(trace.created_at)}  {trace.status}  {one_line(trace.task or '', 60)}")
+    if is_json:
+        say_json({"is_dry_run": is_dry_run, "trace_ids": found})
+    else:
+        tell(f"{len(found)} runs {'would be' if is_dry_run else 'were'} removed")
+
+
+def _make_sure(count: int, older_than: str, *, is_sure: bool) -> None:
+    if is_sure:
+        return
+    if not sys.stdin.isatty():
+        raise BadInput(f"{count} runs older than {older_than} would be removed for good: say --yes, or look first with --dry-run")
+    if not typer.confirm(f"Remove {count} runs older than {older_than} for good?", err=True):
+        raise typer.Exit(1)
+
+
+async def backup_store(place: Place, file: Path) -> None:
+    """Copy the store to a new file."""
+    async with opened(place) as store:
+        size = await store.traces.backup(file)
+    tell(f"{size:,} bytes written to {file}; `seasoned runs restore {file} --db sqlite:///new.db` makes a store of it")
+
+
+def restore_store(place: Place, file: Path) -> None:
+    """Make a store from a backup.
+
+    Raises:
+        BadInput: the store exists, or is none with a file.
+    """
+    from agent.storage.sqlite.backup import restore
+
+    target = place.file
+    if target is None:
+        raise BadInput(f"a backup is restored to a file, not to {place.url!r}: --db sqlite:///runs.db")
+    target.parent.mkdir(mode=0o700, exist_ok=True)
+    found = restore(file, target)
+    tell(f"{target} holds what {file} held (format {found})")
