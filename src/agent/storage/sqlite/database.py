@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 from agent.errors import StoreClosed
 from agent.storage.sqlite.faults import code_of, fault_of
 from agent.storage.sqlite.schema import connect, prepare
-from agent.storage.sqlite.writer import Outcome, Work, Writer, as_ours, commit
+from agent.storage.sqlite.writer import Outcome, Work, Writer, commit
 
 T = TypeVar("T")
 
@@ -94,9 +94,9 @@ class Database:
         if is_small and self._may_block_loop and self._here_lock.acquire(blocking=False):
             try:
                 return question(self._here)
-            except sqlite3.OperationalError as error:
+            except sqlite3.Error as error:
                 if code_of(error) != sqlite3.SQLITE_BUSY:
-                    raise as_ours(error, self.path) from error
+                    raise fault_of(error, self.path) from error
             finally:
                 self._here_lock.release()
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._ask, question)
