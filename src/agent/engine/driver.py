@@ -65,6 +65,7 @@ class Driver:
         self._is_appending = False
         self._requests: list[Payload] = []  # a pause or cancel of a run that has no log
         self.was_fenced = False
+        self._recorded_status: str | None = None  # the ending that this driver put into the trace
         self._plans: dict[str, Plan] = {}
         self._running: dict[str, asyncio.Task[Outcome]] = {}
         self._contexts: dict[str, ToolContext] = {}
@@ -83,6 +84,8 @@ class Driver:
         for _ in range(self.shop.config.max_append_attempts):
             draft = Draft(self.trace.trace_id, self.epoch, self.state)
             build(draft)
+            if not draft.steps and draft.status is None:  # what another writer appended leaves nothing to do
+                return
             changes = ending_changes(draft.status, totals(draft.state)) if draft.status else None
             self._is_appending = True
             try:
@@ -93,6 +96,7 @@ class Driver:
             finally:
                 self._is_appending = False
             self.state = draft.state
+            self._recorded_status = draft.status or self._recorded_status
             if self.feed.has_watchers:
                 for step, state in zip(draft.steps, draft.states, strict=True):
                     self.feed.publish(*tell(step, state))
@@ -116,7 +120,9 @@ class Driver:
         self._news.set()
 
     def interrupt(self) -> None:
-        """Stop what runs now: the run was cancelled. An append under way is let through first."""
+        """Stop what runs now: the run was cancelled. An append under way is let through first; a second call does nothing."""
+        if self.is_cancelling:
+            return
         self.is_cancelling = True
         self._news.set()
         if self.task is not None and not self._is_appending:
@@ -135,11 +141,11 @@ class Driver:
         except Fenced:
             self.was_fenced = True
             await stop_all(self._running, self._contexts, 0.0)
-        except asyncio.CancelledError as error:
-            self.error = error
+        except asyncio.CancelledError:  # let go of: its readers' streams end without an ending
             await asyncio.shield(self._abandon())
         except BaseException as error:  # noqa: BLE001  the reader of the run raises it
             self.error = error
+            await self._abandon()
             data = {"trace_id": self.trace.trace_id, **totals(self.state), "error": str(error), "error_type": type(error).__name__}
             self.feed.publish(AgentEvent("trace_failed", data))
         finally:
@@ -170,10 +176,15 @@ class Driver:
             if self.is_cancelling or (isinstance(action, Rest) and action.status == "cancelled"):
                 await self._wind_up()
                 return
+            if isinstance(action, Rest) and (begun := self._announced()):
+                action = Attend(begun)  # the pause came after they were announced: unrun, they would be in doubt
             if isinstance(action, Rest | Wait) and not self._running:
                 await self._rest("waiting" if isinstance(action, Wait) else action.status)
                 return
             await self._perform(action)
+
+    def _announced(self) -> tuple[CallState, ...]:
+        return tuple(c for c in self.state.turn if c.result is None and c.started_epoch == self.epoch and not c.is_in_doubt)
 
     async def _take_news(self) -> None:
         self._news.clear()
@@ -229,7 +240,7 @@ class Driver:
         for call in calls:
             plan = self._plans.get(call.call.call_id)
             if plan is None:
-                plan = self._plans[call.call.call_id] = plan_call(self.shop, state, call)
+                plan = self._plans[call.call.call_id] = plan_call(self.shop, state, call, self._context_of)
             if plan.kind == "refuse":
                 facts.append(refusal(call, plan))
             elif plan.request is not None:
@@ -240,7 +251,7 @@ class Driver:
         return facts
 
     def _begin(self, state: RunState, call: CallState) -> Payload:
-        plan = plan_call(self.shop, state, call) if call.decision is None else self._plan_decided(state, call)
+        plan = plan_call(self.shop, state, call, self._context_of) if call.decision is None else self._plan_decided(state, call)
         self._plans[call.call.call_id] = plan
         if plan.kind == "refuse":
             return refusal(call, plan)
@@ -250,9 +261,12 @@ class Driver:
         """Return the plan of a call that a person let run: with the arguments as decided, checked once more."""
         if call.decision is not None and call.decision.arguments is not None:
             call = replace(call, call=replace(call.call, raw_arguments=call.decision.arguments))
-            plan = plan_call(self.shop, state, call)
+            plan = plan_call(self.shop, state, call, self._context_of)
             return replace(plan, is_as_asked=False)
-        return plan_call(self.shop, state, call)
+        return plan_call(self.shop, state, call, self._context_of)
+
+    def _context_of(self, call: CallState) -> ToolContext:
+        return context_of(self.shop, self.trace, call, self.needs)
 
     # ---- effects
 
@@ -304,7 +318,7 @@ class Driver:
         plan = self._plans.get(call_id)
         if plan is None:
             plan = self._plans[call_id] = self._plan_decided(self.state, call)
-        context = self._contexts[call_id] = context_of(self.shop, self.trace, call, self.needs)
+        context = self._contexts[call_id] = self._context_of(call)
         try:
             return await run_tool(self.shop, call, plan, context, language=self._language, worker=self.worker)
         finally:
@@ -323,12 +337,11 @@ class Driver:
     # ---- endings
 
     async def _rest(self, status: str) -> None:
-        stored = status in ("completed", "limit_reached")  # those were set in the commit of their last step
 
         def build(draft: Draft) -> None:
             draft.status = status
 
-        if not stored:
+        if self._recorded_status != status:  # an answer and a limit are set in the commit of their last step
             await self.append(build)
         self.feed.publish(*tell_ending(self.trace.trace_id, self.state, status))
 
@@ -354,9 +367,14 @@ class Driver:
         await self._record_stopped("cancel")
         await self._rest("cancelled")
 
-    async def _record_stopped(self, cause: str) -> None:
-        outcomes: dict[str, Outcome] = {k: t.result() for k, t in self._running.items() if t.done() and not t.cancelled() and t.exception() is None}
+    def _finished(self) -> dict[str, Outcome]:
+        """Return what is known of the calls that ran, which are then forgotten."""
+        outcomes = {k: t.result() for k, t in self._running.items() if t.done() and not t.cancelled() and t.exception() is None}
         self._running.clear()
+        return outcomes
+
+    async def _record_stopped(self, cause: str) -> None:
+        outcomes = self._finished()
         for call in self.state.turn:
             call_id = call.call.call_id
             if call.result is not None or call.started_epoch != self.epoch or call.is_in_doubt or call_id in outcomes:
@@ -370,6 +388,8 @@ class Driver:
         """The process lets go of the run: stop what runs, give the run up; whoever resumes it goes on from the log."""
         await stop_all(self._running, self._contexts, 0.0)
         try:
+            if outcomes := self._finished():
+                await self._record(list(outcomes.values()))
             await self.shop.log.add_steps(self.trace.trace_id, (), epoch=self.epoch, changes={"owner": None})
         except AgentError:
             logger.debug("trace %s could not be given up", self.trace.trace_id, exc_info=True)

@@ -32,6 +32,7 @@ class Engine:
     def __init__(self, shop: Shop, store: TraceStore | None) -> None:
         self.shop, self.store = shop, store
         self.drivers: dict[str, Driver] = {}
+        self._adrift: set[str] = set()  # runs that this process still owns but no longer drives: their ending could not be written
         self._conversations = Conversations()
         self._follower = Follower(store, shop.config) if isinstance(store, TraceLog) else None
 
@@ -80,8 +81,11 @@ class Engine:
             driver.interrupt()
 
     def _ended(self, driver: Driver) -> None:
-        if self.drivers.get(driver.trace.trace_id) is driver:
-            del self.drivers[driver.trace.trace_id]
+        trace_id = driver.trace.trace_id
+        if self.drivers.get(trace_id) is driver:
+            del self.drivers[trace_id]
+        if driver.error is not None and driver.state.status == "running":
+            self._adrift.add(trace_id)
         if driver.trace.conversation_id is not None and driver.state.status in ENDED:
             self._conversations.remember((driver.trace.trace_id, driver.state.next_sequence - 1), final_messages(driver.state))
 
@@ -107,6 +111,8 @@ class Engine:
         log = as_trace_log(self.store, "watch a run")
         head = await head_of(log, trace_id, uid)
         driver = self.drivers.get(trace_id)
+        if driver is not None and driver.feed.is_over:  # it has told its ending already
+            driver = None
         watcher = driver.feed.subscribe() if driver else None
         told: list[AgentEvent] = []
         state = await self._read(log, trace_id, None, after, told)
@@ -182,7 +188,7 @@ class Engine:
             return
         if head.trace.mode != "agent":
             raise Unsupported(f"trace {trace_id!r} is a single call ({head.trace.status}): call again instead of resuming it")
-        if head.trace.status == "running" and head.owner_is_alive and not take_over:
+        if head.trace.status == "running" and head.owner_is_alive and not take_over and trace_id not in self._adrift:
             async for event in self.watch(trace_id, after=head.next_sequence - 1):
                 yield event
             return
@@ -202,6 +208,7 @@ class Engine:
 
     async def _take(self, log: TraceLog, head: TraceHead, state: RunState, needs: RunNeeds, raised: said.Input | None) -> tuple[Driver, Watcher]:
         trace_id = head.trace.trace_id
+        self._adrift.discard(trace_id)
         epoch = await log.claim(trace_id, expected_epoch=head.epoch)
         state = fold(await log.read_steps(trace_id, after=state.next_sequence - 1), state)
         driver = Driver(self.shop, head.trace, state, epoch=epoch, needs=needs, worker=head.owner)

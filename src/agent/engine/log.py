@@ -8,6 +8,7 @@ from agent.core.messages import Messages
 from agent.core.prompt import Expander
 from agent.errors import TraceNotFound, Unsupported
 from agent.models.trace import ENDED, Step, Trace
+from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog, TraceStore
 
 
@@ -66,7 +67,9 @@ class PlainLog:
         """Add the steps one by one, each whole in itself; then the changes of the trace that the seed knows."""
         expander = self._expanders.setdefault(trace_id, Expander())
         for step in steps:
-            await self.store.add_step(expander.next(step))
+            whole = expander.next(step)
+            data = {name: value for name, value in whole.data.items() if name != "prompt_hash"}  # bytes: no JSON, and the prompt itself is there
+            await self.store.add_step(replace(whole, data=data))
         known = {k: v for k, v in (changes or {}).items() if k in ("status", "completed_at", "total_tokens", "total_cost")}
         if known:
             await self.store.update_trace(trace_id, **known)

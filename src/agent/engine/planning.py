@@ -1,5 +1,6 @@
 """What becomes of a model's tool calls before anything runs: refused, asked about, or begun."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import agent.models.payloads as said
@@ -11,7 +12,8 @@ from agent.engine.shop import Shop
 from agent.errors import ToolArgumentsInvalid, ToolNotFound
 from agent.models.digest import canonical_hash
 from agent.models.value import Value
-from agent.tools.arguments import needs_confirmation, parse_arguments
+from agent.tools.arguments import Parsed, needs_confirmation, parse_arguments
+from agent.tools.context import ToolContext
 from agent.tools.tool import Tool
 
 SHOWN_NAMES = 30  # tool names that an error lists
@@ -29,8 +31,11 @@ class Plan(Value, frozen=True, kw_only=True):
     is_as_asked: bool = True  # the arguments are what the model wrote
 
 
-def plan_call(shop: Shop, state: RunState, call: CallState) -> Plan:
-    """Return the plan for a call that nothing has been decided about. Never raises: what is wrong is told to the model."""
+def plan_call(shop: Shop, state: RunState, call: CallState, context_of: Callable[[CallState], ToolContext]) -> Plan:
+    """Return the plan for a call that nothing has been decided about. Never raises: what is wrong is told to the model.
+
+    `context_of` makes what a confirmation rule may know of the call.
+    """
     asked = state.input
     assert asked is not None
     name, language = call.call.name, asked.language
@@ -47,7 +52,8 @@ def plan_call(shop: Shop, state: RunState, call: CallState) -> Plan:
         parsed = parse_arguments(tool, call.call.raw_arguments)
     except ToolArgumentsInvalid as error:
         return _refuse(wording("bad_arguments", language, name=name, problem=str(error)), "ToolArgumentsInvalid")
-    reason = _reason(asked, tool, parsed.arguments, was_repaired=parsed.was_repaired)
+    context = None if isinstance(tool.requires_confirmation, bool) else context_of(call)
+    reason = _reason(asked, tool, parsed, context)
     if reason is not None:
         request = said.ApprovalRequested(
             call_id=call.call.call_id,
@@ -62,12 +68,12 @@ def plan_call(shop: Shop, state: RunState, call: CallState) -> Plan:
     return Plan(kind="begin", arguments=parsed.arguments, tool=tool, is_as_asked=not parsed.was_repaired)
 
 
-def _reason(asked: said.Input, tool: Tool, arguments: dict[str, Any], *, was_repaired: bool) -> str | None:
-    if needs_confirmation(tool, arguments):
+def _reason(asked: said.Input, tool: Tool, parsed: Parsed, context: ToolContext | None) -> str | None:
+    if needs_confirmation(tool, parsed.arguments, context):
         return "confirmation"
     if not asked.auto_execute_tools:
         return "manual"
-    if was_repaired and tool.effect == "unsafe":
+    if parsed.was_repaired and tool.effect == "unsafe":
         return "repaired_arguments"
     return None
 

@@ -52,9 +52,16 @@ async def pause(engine: Engine, trace_id: str, *, by: str | None, uid: str | Non
         raise RunError(f"trace {trace_id!r} is {head.trace.status}: there is nothing to pause")
 
     def build(head: TraceHead) -> tuple[list[tuple[Payload, tuple[str, ...]]], dict[str, Any]]:
+        if head.trace.status != "running":  # it came to rest meanwhile
+            raise RunError(f"trace {trace_id!r} is {head.trace.status}: there is nothing to pause")
         return [(said.Paused(by=by), ())], {} if head.owner_is_alive else {"status": "paused", "owner": None}
 
-    await append_outside(log, trace_id, build, engine.shop.config.max_append_attempts)
+    try:
+        await append_outside(log, trace_id, build, engine.shop.config.max_append_attempts)
+    except RunError:
+        if (await log.head(trace_id)).trace.status in ("paused", "waiting"):
+            return
+        raise
     if trace_id in engine.drivers:
         engine.drivers[trace_id].notice()
 
@@ -70,8 +77,6 @@ async def cancel(engine: Engine, trace_id: str, *, by: str | None, uid: str | No
         head = await head_of(log, trace_id, uid)
         if head.trace.status == "cancelled":
             return
-        if head.trace.status == "completed":
-            raise RunError(f"trace {trace_id!r} is completed: there is nothing to cancel")
         state = fold(await log.read_steps(trace_id))
         await append_outside(log, trace_id, lambda head: _cancelling(head, state, by), engine.shop.config.max_append_attempts)
     driver = engine.drivers.get(trace_id)
@@ -82,6 +87,8 @@ async def cancel(engine: Engine, trace_id: str, *, by: str | None, uid: str | No
 
 def _cancelling(head: TraceHead, state: RunState, by: str | None) -> tuple[list[tuple[Payload, tuple[str, ...]]], dict[str, Any]]:
     """Return the steps and changes of a cancel; without an owner, what it had begun is in doubt."""
+    if head.trace.status == "completed":
+        raise RunError(f"trace {head.trace.trace_id!r} is completed: there is nothing to cancel")
     begun = [call for call in state.turn if call.result is None and call.started_epoch is not None and not call.is_in_doubt]
     facts: list[tuple[Payload, tuple[str, ...]]] = [(said.Cancelled(by=by, in_flight=[call.call.call_id for call in begun]), ())]
     changes: dict[str, Any] = {"status": "cancelled", "completed_at": now()}
