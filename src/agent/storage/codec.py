@@ -7,6 +7,7 @@ its commitment follows. What repeats from run to run, and what is large, is a bl
 import base64
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
@@ -16,6 +17,7 @@ import msgspec
 
 from agent.clock import from_ms, to_ms
 from agent.errors import BadInput, StoreUnusable
+from agent.models.payloads import PAYLOADS
 from agent.models.trace import Step, step_id_of
 from agent.storage import chain
 from agent.storage.plain import plain
@@ -41,7 +43,9 @@ _MAP = 0x80  # all msgpack maps begin with this or more
 _UNSALTED = -chain.SALT_SIZE
 _TEXT, _BYTES, _DATA = 1, 2, 3  # what a blob holds
 _TAG = "\0"  # in the JSON form: {"\0": [kind, …]} is what JSON has no word for
+_KINDS = frozenset(PAYLOADS)
 _encode = msgspec.msgpack.Encoder().encode
+_NUMBER = re.compile(f"(?:0|[1-9][0-9]{{0,{NUMBER_LIMIT - 1}}})").fullmatch
 _salts: list[bytes] = []
 
 
@@ -83,7 +87,7 @@ def encode_step(step: Step, epoch: int | None = None) -> Coded:
     sequence, trace_id = step.sequence, step.trace_id
     if type(sequence) is not int or not 0 <= sequence < SEQUENCE_LIMIT:
         raise BadInput(f"step {step.step_id!r} has the sequence {sequence!r}: it is to be a whole number from 0 on")
-    kind = checked_name(step.step_type, "step_type")
+    kind = step.step_type if step.step_type in _KINDS else checked_name(step.step_type, "step_type")
     name = None if step.step_id in ("", step_id_of(trace_id, sequence)) else checked_name(step.step_id, "step_id")
     if not isinstance(step.data, Mapping):
         raise BadInput(f"step {step.step_id!r} has data of type {type(step.data).__name__}: it is to be a dict")
@@ -148,7 +152,7 @@ def _mixed_parents(head: str, parent_ids: Sequence[str]) -> str:
 
 def _is_number(text: str) -> bool:
     """Return whether this is how a sequence is written."""
-    return text.isdecimal() and text.isascii() and (text[0] != "0" or text == "0") and len(text) <= NUMBER_LIMIT
+    return _NUMBER(text) is not None
 
 
 def parents_of(trace_id: str, text: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 from agent.errors import StoreClosed
 from agent.storage.sqlite.faults import code_of, fault_of
 from agent.storage.sqlite.schema import connect, prepare
-from agent.storage.sqlite.writer import Outcome, Work, Writer, commit
+from agent.storage.sqlite.writer import Outcome, Work, Writer
 
 T = TypeVar("T")
 
@@ -67,8 +67,10 @@ class Database:
         if self._is_closed:
             raise self._closed()
         if self._may_commit_here():
-            outcome = await self._commit_here(change)
+            outcome = self._commit_here(change)
             if outcome is not None:
+                if self._is_second_in_turn():
+                    await asyncio.sleep(0)  # others are to have their turn
                 if outcome.error is not None:
                     raise outcome.error
                 value: T = outcome.value
@@ -114,23 +116,25 @@ class Database:
             return False
         return self._turn is None or self._turn is asyncio.current_task()
 
-    async def _commit_here(self, change: Callable[[sqlite3.Connection], T]) -> Outcome | None:
+    def _commit_here(self, change: Callable[[sqlite3.Connection], T]) -> Outcome | None:
         """Return how it ended, or None if the file was locked."""
         if not self._here_lock.acquire(blocking=False):
             return None
         try:
-            outcome = self.writer.timed(lambda: commit(self._here, self.path, [change]))[0]
+            (outcome,) = self.writer.commit(self._here, [change])
         finally:
             self._here_lock.release()
         if outcome.error is not None and code_of(outcome.error.__cause__ or outcome.error) == sqlite3.SQLITE_BUSY:
             return None
         self.commits_here += 1
-        if self._turn is None:
-            self._turn = asyncio.current_task()
-            asyncio.get_running_loop().call_soon(self._end_turn)
-        else:  # the second in one turn: others are to have theirs
-            await asyncio.sleep(0)
         return outcome
+
+    def _is_second_in_turn(self) -> bool:
+        if self._turn is not None:
+            return True
+        self._turn = asyncio.current_task()
+        asyncio.get_running_loop().call_soon(self._end_turn)
+        return False
 
     def _end_turn(self) -> None:
         self._turn = None

@@ -66,10 +66,10 @@ class Writer:
             self.pending += 1
             self._queue.put(work)
 
-    def timed(self, make: Callable[[], list[Outcome]]) -> list[Outcome]:
-        """Return what `make` returns, its time taken into the pace."""
+    def commit(self, db: sqlite3.Connection, changes: Sequence[Change]) -> list[Outcome]:
+        """Make all changes in one transaction on `db`, and take the time into the pace."""
         began = time.perf_counter()
-        outcomes = make()
+        outcomes = commit(db, self.path, changes)
         self.pace_s += (time.perf_counter() - began - self.pace_s) / 8
         return outcomes
 
@@ -114,7 +114,7 @@ class Writer:
 
     def _commit(self, batch: Sequence[Work]) -> list[Outcome]:
         self.commits += 1
-        return self.timed(lambda: commit(self._db, self.path, [work.change for work in batch]))
+        return self.commit(self._db, [work.change for work in batch])
 
     def _run_alone(self, work: Work) -> Outcome:
         try:
