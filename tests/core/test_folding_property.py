@@ -1,7 +1,10 @@
 """What holds for every log: any prefix folds, however it is cut, and what a model is shown of it is valid everywhere."""
 
 import os
+import sys
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +15,10 @@ from agent.core.fold import advance, fold, history, start
 from agent.core.messages import Messages
 from agent.core.prompt import expand, final_messages
 from agent.testing.provider_shapes import anthropic_faults, openai_faults, shape_faults
-from agent.testing.random_logs import EFFECTS, RandomRun, any_steps
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from random_logs import EFFECTS, RandomRun, any_steps  # type: ignore[import-not-found]  # it lies beside this file
 
 EXAMPLES = int(os.environ.get("SEASONED_PROPERTY_EXAMPLES", "150"))
 property_test = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
@@ -155,11 +161,11 @@ def test_the_random_runs_reach_every_kind_of_step() -> None:
         ([{"role": "user", "content": None}], "has a content of type"),
     ],
 )
-def test_the_readers_of_histories_see_what_providers_refuse(messages: list[dict[str, object]], complaint: str) -> None:
+def test_the_readers_of_histories_see_what_providers_refuse(messages: list[dict[str, Any]], complaint: str) -> None:
     assert any(complaint in fault for fault in shape_faults(messages))
 
 
-def _turn(*calls: tuple[str, str, str], answers: tuple[tuple[str, str], ...]) -> list[dict[str, object]]:
+def _turn(*calls: tuple[str, str, str], answers: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
     asked = [{"id": i, "type": "function", "function": {"name": n, "arguments": a}} for i, n, a in calls]
     told = [{"role": "tool", "tool_call_id": i, "name": n, "content": "ok"} for i, n in answers]
     return [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "tool_calls": asked}, *told]
@@ -181,7 +187,7 @@ def _turn(*calls: tuple[str, str, str], answers: tuple[tuple[str, str], ...]) ->
         ([*_turn(("x", "n", "{}"), answers=(("x", "n"), ("x", "n")))], "nothing directly before it"),
     ],
 )
-def test_the_readers_of_histories_see_what_is_wrong_with_calls(messages: list[dict[str, object]], complaint: str) -> None:
+def test_the_readers_of_histories_see_what_is_wrong_with_calls(messages: list[dict[str, Any]], complaint: str) -> None:
     assert any(complaint in fault for fault in shape_faults(messages)), shape_faults(messages)
 
 

@@ -100,6 +100,8 @@ class Engine:
                 yield event
         finally:
             driver.feed.leave(watcher)
+        if driver.feed.is_over and driver.task is not None:
+            await asyncio.wait((driver.task,))  # what its end means for this engine is then known
         if (driver.was_fenced or watcher.is_behind) and isinstance(self.store, TraceLog):
             async for event in self.watch(driver.trace.trace_id, after=last):
                 yield event
@@ -115,13 +117,17 @@ class Engine:
             driver = None
         watcher = driver.feed.subscribe() if driver else None
         told: list[AgentEvent] = []
-        state = await self._read(log, trace_id, None, after, told)
-        for event in told:
-            yield event
-        if driver is not None and watcher is not None:
-            async for event in self._rest_of(driver, watcher, state.next_sequence - 1):
+        try:
+            state = await self._read(log, trace_id, None, after, told)
+            for event in told:
                 yield event
-            return
+            if driver is not None and watcher is not None:
+                async for event in self._rest_of(driver, watcher, state.next_sequence - 1):
+                    yield event
+                return
+        finally:
+            if driver is not None and watcher is not None:
+                driver.feed.leave(watcher)
         async for event in self._watch_others(log, head, state):
             yield event
 

@@ -1,7 +1,9 @@
 """A model that says what it was told to say: for tests, examples and demonstrations."""
 
 import asyncio
+import inspect
 import json
+import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -22,7 +24,7 @@ def tool_request(name: str, arguments: dict[str, Any] | str | None = None, call_
 
 def asks(*calls: dict[str, Any], content: str = "", **extra: Any) -> Reply:
     """Return a reply that asks for tools; calls without an id get one."""
-    named = [{"id": f"call-{n}-{abs(hash(json.dumps(call, sort_keys=True))) % 10**8}", **call} for n, call in enumerate(calls)]
+    named = [{"id": f"call-{n}-{zlib.crc32(json.dumps(call, sort_keys=True).encode()):08x}", **call} for n, call in enumerate(calls)]
     return {"content": content, "tool_calls": named, "prompt_tokens": 10, "completion_tokens": 5, "cost": 0.0, **extra}
 
 
@@ -32,7 +34,7 @@ def says(content: str, **extra: Any) -> Reply:
 
 
 class ScriptedLLM:
-    """Plays its lines in order: text, a reply, an error to raise, or a function of `messages` that returns one of these.
+    """Plays its lines in order: text, a reply, an error to raise, or a function of `messages` (async ones too) that returns one of these.
 
     The line is chosen by how many assistant messages stand in the prompt after the last user's message, so that a run that
     is resumed in another process goes on where it was. With `by_calls`, by how often this object was called. `calls` are the prompts it saw.
@@ -58,6 +60,8 @@ class ScriptedLLM:
         line = self.lines[number]
         if callable(line):
             line = line(messages)
+        if inspect.isawaitable(line):
+            line = await line
         if isinstance(line, BaseException):
             raise line
         return says(line) if isinstance(line, str) else dict(line)

@@ -1,6 +1,5 @@
 """Logs of runs that never ran: what a driver could have written, with models and people who do anything."""
 
-import json
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -111,12 +110,23 @@ class RandomRun:
             self.epoch += 1
 
     def _act(self, action: Action) -> None:
-        rng = self.rng
         match action:
             case CallModel(is_final):
                 self._call_model(is_final=is_final)
             case ReadMemory():
-                self._add(rng.choice((said.MemoryRead(skills_count=1, block="known: x"), said.MemoryRead(error="gone"))))
+                self._add(self.rng.choice((said.MemoryRead(skills_count=1, block="known: x"), said.MemoryRead(error="gone"))))
+            case Conclude():
+                self._add(said.Conclusion(reply=self.state.turn_sequence))
+            case ReachLimit(limit, value):
+                self._add(said.LimitReached(limit=limit, value=value))
+            case Rest(status):
+                self._go_on_after(status)
+            case _:
+                self._act_on_calls(action)
+
+    def _act_on_calls(self, action: Action) -> None:
+        rng = self.rng
+        match action:
             case Open(calls):
                 self._add(*[self._opened(call) for call in rng.sample(calls, rng.randint(1, len(calls)))])
             case Begin(calls):
@@ -129,12 +139,8 @@ class RandomRun:
                 self._add(*[self._settled(call, "settled") for call in calls])
             case Wait(call_ids):
                 self._decide_on(rng.choice(call_ids))
-            case Conclude():
-                self._add(said.Conclusion(reply=self.state.turn_sequence))
-            case ReachLimit(limit, value):
-                self._add(said.LimitReached(limit=limit, value=value))
-            case Rest(status):
-                self._go_on_after(status)
+            case _:
+                raise AssertionError(action)
 
     def _call_model(self, *, is_final: bool) -> None:
         rng = self.rng
@@ -203,8 +209,3 @@ def any_steps(rng: Random, count: int, trace_id: str = "t", *, with_messages: bo
             data = {k: v for k, v in data.items() if k not in ("messages", "task", "system")}
         steps.append(Step(step_id_of(trace_id, sequence), trace_id, step_type, sequence + rng.choice((0, 0, 0, 5)), (), data, now(), rng.randrange(3)))
     return steps
-
-
-def to_json(steps: list[Step]) -> str:
-    """Return steps as one text, to compare two logs by."""
-    return json.dumps([step.to_dict() for step in steps], sort_keys=True)
