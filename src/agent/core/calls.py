@@ -7,6 +7,7 @@ what it means, the same way at every reading.
 import json
 import re
 from collections.abc import Container
+from functools import lru_cache
 from typing import Any
 
 from agent.models.json_text import object_of
@@ -19,7 +20,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NOT_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-class Call(Value, frozen=True):
+class Call(Value, frozen=True, gc=False):
     """One tool request of a model. `call_id` is ours: unique in the trace; `message_id` is the one in the messages."""
 
     call_id: str
@@ -49,14 +50,7 @@ def calls_of(raw: Any, sequence: int, taken: Container[str] = ()) -> tuple[Call,
         given, name = item.get("id"), function.get("name")
         message_id = given if isinstance(given, str) and given and given not in here and given not in taken else _own_id(sequence, position, here, taken)
         here.add(message_id)
-        call = Call(
-            call_id=call_id_of(sequence, position),
-            message_id=message_id,
-            name=name if isinstance(name, str) else "",
-            raw_arguments=function.get("arguments"),
-            position=position,
-        )
-        calls.append(call)
+        calls.append(Call(call_id_of(sequence, position), message_id, name if isinstance(name, str) else "", function.get("arguments"), position))
     return tuple(calls)
 
 
@@ -69,6 +63,7 @@ def _own_id(sequence: int, position: int, here: set[str], taken: Container[str])
     return message_id
 
 
+@lru_cache(maxsize=4_096)
 def safe_name(name: str) -> str:
     """Return a name that every provider takes in a history."""
     if _NAME.fullmatch(name):

@@ -122,14 +122,14 @@ def _llm_call(state: RunState, step: Step, payload: said.LlmCall) -> RunState:
     content = payload.response or ""
     message: Message = {"role": "assistant", "content": content}
     if calls:
-        message["tool_calls"] = [message_tool_call(call) for call in calls]
+        message["tool_calls"] = [message_tool_call(call) for call in calls]  # once: every later prompt has it
     if payload.provider_state is not None:
         message["provider_state"] = payload.provider_state
     says_something = content or calls or payload.provider_state is not None
     changed = replace(
         state,
-        messages=before.plus(message) if says_something else before,  # providers refuse an empty message
-        turn=tuple([CallState(call=call) for call in calls]),
+        messages=before.plus_reply(message, [call.message_id for call in calls]) if says_something else before,  # providers refuse an empty message
+        turn=tuple([CallState(call) for call in calls]),
         turn_id=step.step_id,
         turn_sequence=step.sequence,
         tip=(step.step_id,),

@@ -1,6 +1,6 @@
 """A list of messages as a value: it grows in O(1) and old versions stay valid."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from agent.models.message import Message
 
@@ -14,6 +14,14 @@ class Messages:
         self._items: list[Message] = items if items is not None else []
         self._call_ids: set[str] = call_ids if call_ids is not None else set()
         self.count = count
+
+    def plus_reply(self, message: Message, call_ids: Iterable[str]) -> "Messages":
+        """Return the version with a model's reply at its end, whose tool calls have these ids."""
+        if len(self._items) != self.count:
+            return self.plus(message)
+        self._items.append(message)
+        self._call_ids.update(call_ids)
+        return Messages(self._items, self.count + 1, self._call_ids)
 
     def plus(self, *messages: Message) -> "Messages":
         """Return the version with `messages` at its end."""

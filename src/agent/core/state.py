@@ -9,7 +9,7 @@ from agent.core.messages import Messages
 from agent.models.value import Value
 
 
-class CallState(Value, frozen=True):
+class CallState(Value, frozen=True, gc=False):
     """Where one call of the open turn stands."""
 
     call: Call
@@ -41,7 +41,7 @@ class CallState(Value, frozen=True):
         return loose_arguments(self.call.raw_arguments)
 
 
-class Used(Value, frozen=True):
+class Used(Value, frozen=True, gc=False):
     """What a run has used so far."""
 
     iterations: int = 0  # model calls that count against the budget
@@ -51,21 +51,21 @@ class Used(Value, frozen=True):
     cost_is_partial: bool = False
 
 
-class Answer(Value, frozen=True):
+class Answer(Value, frozen=True, gc=False):
     """A reply without tool requests, not yet concluded."""
 
     text: str
     is_final_call: bool = False  # the one call without tools after a limit
 
 
-class PromptMark(Value, frozen=True):
+class PromptMark(Value, frozen=True, gc=False):
     """The prompt of the last model call: its fingerprint, and how many messages that covers."""
 
     fingerprint: bytes = b""
     count: int = 0
 
 
-class RunState(Value, frozen=True):
+class RunState(Value, frozen=True, gc=False):
     """A run's state after some prefix of its steps. `status` is what the steps say; whether someone drives it is not in them.
 
     What every model call changes is grouped, so that an advance replaces few fields.

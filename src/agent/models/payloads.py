@@ -16,7 +16,7 @@ Verdict = Literal["approve", "edit", "reject", "respond", "expired"]
 Outcome = Literal["done", "not_done", "retry"]
 
 
-class Payload(Value, frozen=True, kw_only=True, omit_defaults=True):
+class Payload(Value, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The base of all payloads."""
 
     step_type: ClassVar[str] = ""
@@ -27,7 +27,7 @@ class Payload(Value, frozen=True, kw_only=True, omit_defaults=True):
         return data
 
 
-class Input(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class Input(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What the caller asked for. One with `is_resume` changes only limits, by a later `resume`."""
 
     step_type: ClassVar[str] = "input"
@@ -52,7 +52,7 @@ class Input(Payload, frozen=True, kw_only=True, omit_defaults=True):
     is_resume: bool = False
 
 
-class MemoryRead(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class MemoryRead(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What memory gave to this run. `block` is the text as the model sees it."""
 
     step_type: ClassVar[str] = "memory_read"
@@ -65,7 +65,7 @@ class MemoryRead(Payload, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None  # memory failed; the run went on without it
 
 
-class LlmCall(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class LlmCall(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A model answered. `messages` (the prompt) is derived from the steps before it, not stored."""
 
     step_type: ClassVar[str] = "llm_call"
@@ -86,7 +86,7 @@ class LlmCall(Payload, frozen=True, kw_only=True, omit_defaults=True):
     is_final_call: bool = False  # the one call without tools after a limit
 
 
-class ToolStarted(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class ToolStarted(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A tool is about to get control: durable before it does."""
 
     step_type: ClassVar[str] = "tool_started"
@@ -95,7 +95,7 @@ class ToolStarted(Payload, frozen=True, kw_only=True, omit_defaults=True):
     attempt: int = 1
 
 
-class ToolCall(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class ToolCall(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A call is settled; `result` is what the model is told."""
 
     step_type: ClassVar[str] = "tool_call"
@@ -111,7 +111,7 @@ class ToolCall(Payload, frozen=True, kw_only=True, omit_defaults=True):
     error_type: str | None = None
 
 
-class ApprovalRequested(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class ApprovalRequested(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A call waits for a person."""
 
     step_type: ClassVar[str] = "approval_requested"
@@ -126,7 +126,7 @@ class ApprovalRequested(Payload, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: float | None = None  # seconds since 1970
 
 
-class ApprovalDecided(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class ApprovalDecided(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A person (or the expiry) decided a waiting call."""
 
     step_type: ClassVar[str] = "approval_decided"
@@ -140,7 +140,7 @@ class ApprovalDecided(Payload, frozen=True, kw_only=True, omit_defaults=True):
     args_hash: str = ""  # of what was decided on
 
 
-class InDoubtStep(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class InDoubtStep(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A started call's outcome is unknown: a person must say."""
 
     step_type: ClassVar[str] = "in_doubt"
@@ -154,7 +154,7 @@ class InDoubtStep(Payload, frozen=True, kw_only=True, omit_defaults=True):
     detail: str | None = None
 
 
-class InDoubtResolved(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class InDoubtResolved(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A person (or the tool's probe) said how a call in doubt ended."""
 
     step_type: ClassVar[str] = "in_doubt_resolved"
@@ -165,7 +165,7 @@ class InDoubtResolved(Payload, frozen=True, kw_only=True, omit_defaults=True):
     by: str | None = None
 
 
-class Paused(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class Paused(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The run is to rest; a driver of this or an older epoch stops at the next safe point."""
 
     step_type: ClassVar[str] = "paused"
@@ -173,7 +173,7 @@ class Paused(Payload, frozen=True, kw_only=True, omit_defaults=True):
     by: str | None = None
 
 
-class Cancelled(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class Cancelled(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The run is over; `in_flight` names the calls that were running."""
 
     step_type: ClassVar[str] = "cancelled"
@@ -182,7 +182,7 @@ class Cancelled(Payload, frozen=True, kw_only=True, omit_defaults=True):
     in_flight: list[str] = []
 
 
-class LimitReached(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class LimitReached(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A limit ended the run."""
 
     step_type: ClassVar[str] = "limit_reached"
@@ -191,7 +191,7 @@ class LimitReached(Payload, frozen=True, kw_only=True, omit_defaults=True):
     value: Any = None
 
 
-class Failure(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class Failure(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The model or the program failed; a resume tries the failed action again."""
 
     step_type: ClassVar[str] = "failure"
@@ -201,7 +201,7 @@ class Failure(Payload, frozen=True, kw_only=True, omit_defaults=True):
     action: str = ""
 
 
-class Conclusion(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class Conclusion(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The answer. `content` is left out on disk where it is the text of the model call `reply`."""
 
     step_type: ClassVar[str] = "conclusion"
@@ -212,7 +212,7 @@ class Conclusion(Payload, frozen=True, kw_only=True, omit_defaults=True):
     output: Any = None
 
 
-class Compaction(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class Compaction(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The messages up to step `through` are told to the model as `summary` from here on."""
 
     step_type: ClassVar[str] = "compaction"
@@ -221,7 +221,7 @@ class Compaction(Payload, frozen=True, kw_only=True, omit_defaults=True):
     summary: str
 
 
-class Forked(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class Forked(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """This run inherits the steps of another up to a sequence."""
 
     step_type: ClassVar[str] = "forked"
@@ -231,7 +231,7 @@ class Forked(Payload, frozen=True, kw_only=True, omit_defaults=True):
     changes: dict[str, Any] = {}
 
 
-class Subrun(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class Subrun(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A call is carried out by a run of its own."""
 
     step_type: ClassVar[str] = "subrun"
@@ -240,7 +240,7 @@ class Subrun(Payload, frozen=True, kw_only=True, omit_defaults=True):
     trace_id: str
 
 
-class Feedback(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class Feedback(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a person thinks of a step."""
 
     step_type: ClassVar[str] = "feedback"
@@ -252,7 +252,7 @@ class Feedback(Payload, frozen=True, kw_only=True, omit_defaults=True):
     corrected: Any = None
 
 
-class MemoryWrite(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class MemoryWrite(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Memory learnt from feedback."""
 
     step_type: ClassVar[str] = "memory_write"
@@ -262,7 +262,7 @@ class MemoryWrite(Payload, frozen=True, kw_only=True, omit_defaults=True):
     rule: str = ""
 
 
-class Other(Payload, frozen=True, kw_only=True, omit_defaults=True):
+class Other(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A step this version does not know, or cannot read: part of the graph, not of the state."""
 
     step_type: ClassVar[str] = ""

@@ -17,7 +17,7 @@ Status = Literal["running", "waiting", "paused", "completed", "limit_reached", "
 ENDED: frozenset[str] = frozenset({"completed", "limit_reached", "cancelled", "failed"})
 
 
-class Trace(Value, frozen=True, kw_only=True):
+class Trace(Value, frozen=True, kw_only=True, gc=False):
     """The record of one run. Status and totals are a cache of its steps."""
 
     trace_id: str
@@ -57,7 +57,7 @@ class Trace(Value, frozen=True, kw_only=True):
         return data
 
 
-class Step(Value, frozen=True):
+class Step(Value, frozen=True, gc=False):
     """One fact of a run: appended once, never changed.
 
     `data` is a plain dict; read it through `agent.models.payloads.payload_of`. `parent_ids` say what the step rests on.
