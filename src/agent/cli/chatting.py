@@ -3,53 +3,88 @@
 import asyncio
 import sys
 
-from agent.cli.casting import cast_of, folders_of
+from agent.cli.casting import Cast, cast_of, folders_of
 from agent.cli.endings import DONE, code_of, sentence_of
 from agent.cli.loading import Loading
-from agent.cli.model_choice import choose_model
-from agent.cli.outlet import tell
+from agent.cli.model_choice import Choice, choose_model
+from agent.cli.outlet import tell, write
 from agent.cli.place import opened
-from agent.cli.running import Job, run_once
-from agent.cli.toolbox import open_toolbox
+from agent.cli.running import Job, resume_run, run_once
+from agent.cli.toolbox import Toolbox, open_toolbox
 from agent.errors import AgentError
+from agent.models.trace import ENDED
 
-HELP = "/id tells the conversation's id, /quit leaves (so does Ctrl-D); Ctrl-C pauses a run that is going on"
+HELP = "/resume goes on with a run that rests, /id tells the conversation's id, /quit leaves (so does Ctrl-D); Ctrl-C pauses a run that is going on"
+MAX_LINE_CHARS = 1_000_000
 
 
-async def hold_chat(job: Job) -> int:
+class Chat:
+    """A conversation that goes on."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.cast: Cast = cast_of(job.given, job.project)
+        self.toolbox: Toolbox = open_toolbox(self.cast.wanted, folders_of(job.project))
+        self.choice: Choice = choose_model(self.cast.model, job.project, progress=Loading() if not job.is_json else None)
+        self.code = DONE
+
+    async def say(self, line: str) -> None:
+        """Run one line, or obey it where it begins with a stroke; an error is told, and the conversation goes on."""
+        try:
+            if line == "/resume":
+                await self._resume()
+            elif line == "/id":
+                tell(str(self.job.conversation))
+            elif line.startswith("/"):
+                tell(HELP)
+            else:
+                async with opened(self.job.place, may_make=True) as store:
+                    self.code = await run_once(self.job, store, self.cast, self.toolbox, self.choice, line, is_quiet=True)
+        except AgentError as error:
+            tell(f"error: {sentence_of(error)}")
+            self.code = code_of(error)
+
+    async def _resume(self) -> None:
+        async with opened(self.job.place) as store:
+            found = await store.traces.list_traces(uid=self.job.place.uid, conversation_id=self.job.conversation, limit=1)
+        if not found or found[0].status in ENDED - {"failed", "limit_reached"}:
+            tell("nothing of this conversation rests: say something")
+            return
+        self.code = await resume_run(self.job, found[0].trace_id)
+
+
+def hold_chat(job: Job) -> int:
     """Read lines and run them until there are no more; return the exit code of the last run."""
-    cast = cast_of(job.given, job.project)
-    toolbox = open_toolbox(cast.wanted, folders_of(job.project))
-    choice = choose_model(cast.model, job.project, progress=Loading() if not job.is_json else None)
-    is_asking = sys.stdin.isatty()
+    chat, is_asking = Chat(job), sys.stdin.isatty()
     if is_asking:
         import readline  # noqa: F401  # gives input() its history and editing
 
         tell(f"conversation {job.conversation} · {HELP}")
-    code = DONE
-    async with opened(job.place, may_make=True) as store:
-        while (line := await _next_line(is_asking=is_asking)) is not None:
-            if line in ("/quit", "/exit"):
-                break
-            if line.startswith("/") and line.split()[0] in ("/id", "/help"):
-                tell(str(job.conversation) if line.startswith("/id") else HELP)
-                continue
-            try:
-                code = await run_once(job, store, cast, toolbox, choice, line)
-            except AgentError as error:
-                tell(f"error: {sentence_of(error)}")
-                code = code_of(error)
-    return code
+    with asyncio.Runner() as loop:
+        while (line := _next_line(is_asking=is_asking)) is not None and line not in ("/quit", "/exit"):
+            if line:
+                loop.run(chat.say(line))
+    return chat.code
 
 
-async def _next_line(*, is_asking: bool) -> str | None:
-    """Return the next line that is not blank; None at the end."""
-    while True:
+def _next_line(*, is_asking: bool) -> str | None:
+    """Return the next line; an empty one after Ctrl-C, None at the end, or after Ctrl-C twice in a row."""
+    if not is_asking:
+        line = sys.stdin.readline(MAX_LINE_CHARS)
+        return line.strip() if line else None
+    for left in (1, 0):
         try:
-            line = await asyncio.to_thread(input, "> ") if is_asking else await asyncio.to_thread(sys.stdin.readline)
-        except (EOFError, KeyboardInterrupt):
+            return input(_prompt()).strip()
+        except EOFError:
             return None
-        if not is_asking and not line:
-            return None
-        if line.strip():
-            return line.strip()
+        except KeyboardInterrupt:
+            write(sys.stderr, "\n(Ctrl-C again, Ctrl-D or /quit leaves)\n" if left else "\n")
+    return None
+
+
+def _prompt() -> str:
+    """Return the prompt; where stdout is for results alone, it is written to stderr."""
+    if sys.stdout.isatty():
+        return "> "
+    write(sys.stderr, "> ")
+    return ""

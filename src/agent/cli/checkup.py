@@ -75,27 +75,35 @@ def _python() -> Iterator[Finding]:
 
 def _hidden() -> Iterator[Finding]:
     """Whether a file here would hide the package from scripts that are run in this folder."""
-    for candidate in (Path("agent.py"), Path("agent")):
-        ours = Path(__file__).parent.parent
+    for candidate in (Path("agent.py"), Path("agent/__init__.py")):
+        ours = Path(__file__).parent.parent / "__init__.py"
         if candidate.exists() and candidate.resolve() != ours:
-            advice = f"a script run in this folder imports {candidate} instead of the package: rename it"
+            advice = "a script run in this folder imports that instead of the package: rename it"
             yield Finding("package", "warning", f"{candidate.absolute()} hides the package `agent`", advice)
 
 
 async def _store(project: Project, db: str | None) -> list[Finding]:
-    place = place_of(project, db, None)
-    file = place.file
+    try:
+        place = place_of(project, db, None)
+        file = place.file
+    except AgentError as error:
+        return [Finding("store", "bad", str(error))]
     if file is None:
         return [Finding("store", "warning", f"{place.url}: nothing is kept", "a store with a file keeps what was run: --db sqlite:///runs.db")]
-    if not file.exists():
-        where = file.parent if file.parent.is_dir() else Path()
-        can_write = os.access(where, os.W_OK) and (place.url == DEFAULT_DB or file.parent.is_dir())
-        finding = Finding("store", "note", f"{file} does not exist yet: the first run makes it")
-        return [finding if can_write else Finding("store", "bad", f"{file} cannot be made", "make its folder, or name a store with --db"), *_disk(where)]
+    if not file.exists():  # one look at the disk, and nothing else goes on
+        return _not_made_yet(place, file)
     try:
         return [await _checked(place, file), *_disk(file.parent)]
     except (AgentError, sqlite3.Error, OSError) as error:
         return [Finding("store", "bad", str(error)), *_disk(file.parent)]
+
+
+def _not_made_yet(place: Place, file: Path) -> list[Finding]:
+    where = file.parent if file.parent.is_dir() else Path()
+    can_write = os.access(where, os.W_OK) and (place.url == DEFAULT_DB or file.parent.is_dir())
+    if can_write:
+        return [Finding("store", "note", f"{file} does not exist yet: the first run makes it"), *_disk(where)]
+    return [Finding("store", "bad", f"{file} cannot be made", "make its folder, or name a store with --db"), *_disk(where)]
 
 
 async def _checked(place: Place, file: Path) -> Finding:
@@ -109,7 +117,8 @@ async def _checked(place: Place, file: Path) -> Finding:
         return Finding("store", "bad", f"{file} is damaged: {found}", "restore a backup: seasoned runs restore FILE --db sqlite:///new.db")
     async with opened(place) as store:
         await store.traces.list_traces(limit=1)
-    return Finding("store", "ok", f"{file}, format {before}, {file.stat().st_size / 1e6:.1f} MB, passes SQLite's quick check")
+    size = file.stat().st_size  # noqa: ASYNC240  # one look at the disk, and nothing else goes on
+    return Finding("store", "ok", f"{file}, format {before}, {size / 1e6:.1f} MB, passes SQLite's quick check")
 
 
 def _quick_check(file: Path) -> str:
@@ -130,12 +139,16 @@ def _disk(folder: Path) -> Iterator[Finding]:
 
 def _models(project: Project) -> Iterator[Finding]:
     from agent.llm.available import default_model, provider_statuses
+    from agent.llm.names import EMBEDDED
 
     usable = [status for status in provider_statuses() if status.is_usable]
     for status in usable:
-        key = f"key in {status.key_name}" if status.key_name else "needs no key"
-        example = f"{status.provider}:{status.default_model or 'MODEL'}" if status.provider != "local" else "local"
-        yield Finding("model", "ok", f"{example}, {key}" + (f", {status.host}" if status.host else ""))
+        if status.key_name is not None:
+            host = f", {status.host}" if status.host else ""
+            yield Finding("model", "ok", f"{status.provider}:{status.default_model or 'MODEL'}, key in {status.key_name}{host} (nothing was sent)")
+    keyless = [f"{status.provider}:MODEL" for status in usable if status.key_name is None and status.provider != EMBEDDED]
+    if keyless:
+        yield Finding("model", "note", f"need no key here, if what they speak to is set up (not tried): {', '.join(keyless)}")
     held = [status for status in provider_statuses() if not status.is_usable and status.key_name is not None]
     for status in held:
         yield Finding("model", "warning", f"{status.provider}: the key {status.key_name} is set, but it cannot be used", status.advice)

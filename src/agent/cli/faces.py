@@ -69,6 +69,7 @@ class LinesFace:
         self.board = Board(self._print_turn)
         self.signs = Signs(has_unicode=_has_unicode())
         self.began_at = time.monotonic()
+        self.console = console()
 
     def show(self, event: AgentEvent) -> None:
         """Take the event in and print what it finished."""
@@ -82,7 +83,7 @@ class LinesFace:
 
     def print(self, line: Text) -> None:
         """Write a line to stderr."""
-        console().print(line, soft_wrap=True)
+        self.console.print(line, soft_wrap=True)
 
     def _print_turn(self, turn: Turn) -> None:
         for line in turn_lines(turn, self.signs):
@@ -99,20 +100,20 @@ class TreeFace(LinesFace):
     def __init__(self) -> None:
         super().__init__()
         self.live = Live(
-            console=console(), get_renderable=self._now, refresh_per_second=FRAMES_PER_S, transient=True, redirect_stdout=False, redirect_stderr=False
+            console=self.console, get_renderable=self._now, refresh_per_second=FRAMES_PER_S, transient=True, redirect_stdout=False, redirect_stderr=False
         )
         self.live.start()
 
     def print(self, line: Text) -> None:
         """Write a line above the live part."""
-        console().print(line)
+        self.console.print(line)
 
     def _now(self) -> Group:
         turn = self.board.turn
         if turn is None:
             return Group()
-        lines = list(turn_lines(turn, self.signs, now=self.board.clock(), tail_chars=max(20, console().width - 6)))
-        most = max(3, console().height - SPARE_LINES)
+        lines = list(turn_lines(turn, self.signs, now=self.board.clock(), tail_chars=max(20, self.console.width - 6)))
+        most = max(3, self.console.height - SPARE_LINES)
         if len(lines) > most:
             lines = [lines[0], Text("   …", style="dim"), *lines[len(lines) - most + 2 :]]
         return Group(*(_cropped(line) for line in lines))

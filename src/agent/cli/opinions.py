@@ -1,6 +1,7 @@
 """Feedback from the command line."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from agent.cli.one_step import find_step
 from agent.cli.outlet import say_json, tell
@@ -10,10 +11,11 @@ from agent.models.trace import Step, Trace
 from agent.runner import AgentRunner
 from agent.storage.protocols import TraceLog
 
+Kind = Literal["positive", "negative", "correction"]
 PAGE = 50  # steps read at once while the last answer is looked for
 
 
-async def add_feedback(place: Place, target: str, opinions: Mapping[str, str | None], *, by: str | None, is_learning: bool, is_json: bool) -> None:
+async def add_feedback(place: Place, target: str, opinions: Mapping[Kind, str | None], *, by: str | None, is_learning: bool, is_json: bool) -> None:
     """Record one opinion on a step, or on a run's answer.
 
     Raises:
@@ -24,8 +26,6 @@ async def add_feedback(place: Place, target: str, opinions: Mapping[str, str | N
     if len(given) != 1:
         raise BadInput('say one of --positive "…", --negative "…" or --correction "…"')
     kind, text = given[0]
-    if kind not in ("positive", "negative", "correction"):
-        raise BadInput(f"no feedback is {kind!r}")
     async with opened(place) as store, AgentRunner(store.traces, store.memories) as runner:
         trace, step = await (find_step(store.traces, target, place.uid) if "/" in target else _answer(store.traces, target, place.uid))
         experience = await runner.add_feedback(trace.trace_id, step.step_id, kind, text, is_learning, by=by, uid=place.uid)

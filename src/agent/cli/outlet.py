@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 from agent.cli.visible import visible
@@ -45,7 +44,6 @@ def wants_plain() -> bool:
     return not sys.stderr.isatty() or os.environ.get("TERM", "") in ("", "dumb")
 
 
-@cache
 def console(*, is_stderr: bool = True) -> "Console":
     """Return the console for tables and trees; no colours where there is no terminal, or NO_COLOR is set."""
     from rich.console import Console

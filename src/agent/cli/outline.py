@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 
 import agent.models.payloads as said
-from agent.cli.board import Call, Turn
+from agent.cli.board import Call
 from agent.cli.drawing import REASONS, Signs, call_line, facts
 from agent.cli.listing import STYLES, when_text
 from agent.cli.outlet import console, say_json
@@ -33,7 +33,7 @@ async def show_run(place: Place, wanted: str, *, is_json: bool) -> None:
         out = console(is_stderr=False)
         for line in head_lines(trace):
             out.print(line, soft_wrap=True)
-        outline = Outline(Signs(has_unicode="utf" in (out.encoding or "").lower()))
+        outline = Outline(Signs(has_unicode="utf" in (out.encoding or "").lower()), str(trace.context.get("model", "")))
         async for page in _pages(store.traces, trace, place.uid):
             for step in page:
                 for line in outline.lines(step):
@@ -69,11 +69,10 @@ def tail_lines(trace: Trace, *, owner_is_alive: bool) -> Iterator[Text]:
 
 
 class Outline:
-    """Turns steps into lines, one after another; a tool call is named by the model call that asked for it."""
+    """Turns the steps of one run into lines; `model` is what the run was begun with."""
 
-    def __init__(self, signs: Signs) -> None:
-        self.signs = signs
-        self._names: dict[str, str] = {}
+    def __init__(self, signs: Signs, model: str) -> None:
+        self.signs, self.model = signs, model
 
     def lines(self, step: Step) -> Iterator[Text]:
         """Yield the lines of one step."""
@@ -100,10 +99,9 @@ class Outline:
 
     def _model_call(self, payload: said.LlmCall) -> Text:
         calls = len(payload.tool_calls) if isinstance(payload.tool_calls, list) else 0
-        turn = Turn(content=payload.response or "", asked=calls)
-        asked = f" asks for {turn.asked} tool call{'' if turn.asked == 1 else 's'}" if calls else " answers"
+        asked = f" asks for {calls} tool call{'' if calls == 1 else 's'}" if calls else " answers"
         used = (payload.prompt_tokens or 0) + (payload.completion_tokens or 0)
-        model = f"model ({one_line(payload.model, 60)})" if payload.model else "model"
+        model = f"model ({one_line(payload.model, 60)})" if payload.model and payload.model != self.model else "model"
         line = Text(f"{self.signs.model} ", style="cyan").append(model, style="bold").append(asked)
         return line.append_text(facts(self.signs, took_text(payload.took_s), tokens_text(used), cost_text(payload.cost)))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import shlex
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,10 +15,11 @@ from agent.cli.interrupts import Interrupts
 from agent.cli.loading import Loading
 from agent.cli.model_choice import Choice, choose_model
 from agent.cli.outlet import tell
-from agent.cli.place import Place, find_trace, opened
+from agent.cli.place import DEFAULT_DB, Place, find_trace, opened
 from agent.cli.project_file import Project
 from agent.cli.toolbox import Toolbox, Wanted, open_toolbox, split_names
-from agent.errors import ConfigInvalid, RunError
+from agent.config import ANONYMOUS
+from agent.errors import ConfigInvalid, LimitNotRaised, RunError
 from agent.events import AgentEvent
 from agent.models.payloads import Input, payload_of
 from agent.models.trace import Trace
@@ -36,6 +38,16 @@ class Job(Value, frozen=True, kw_only=True):
     is_json: bool = False
 
 
+class Shown(Value, frozen=True, kw_only=True):
+    """How a run is shown: by which face, and what Ctrl-C does."""
+
+    face: Face
+    uid: str
+    grants: Grants | None = None  # kept as soon as the run is on the record
+    options: str = ""  # that a next command needs
+    may_pause: bool = True  # False: the run is only watched
+
+
 async def start_run(job: Job, task: str) -> int:
     """Run an agent on a task and return the exit code."""
     cast = cast_of(job.given, job.project)
@@ -45,7 +57,7 @@ async def start_run(job: Job, task: str) -> int:
         return await run_once(job, store, cast, toolbox, choice, task)
 
 
-async def run_once(job: Job, store: Store, cast: Cast, toolbox: Toolbox, choice: Choice, task: str) -> int:
+async def run_once(job: Job, store: Store, cast: Cast, toolbox: Toolbox, choice: Choice, task: str, *, is_quiet: bool = False) -> int:
     """Run one task in an open store; show it; return the exit code."""
     config = config_of(job.project)
     async with runner_of(store, toolbox, choice, config) as runner:
@@ -61,7 +73,7 @@ async def run_once(job: Job, store: Store, cast: Cast, toolbox: Toolbox, choice:
             conversation_id=job.conversation,
             **{**choice.settings, **cast.settings},
         )
-        if not job.is_json:
+        if not job.is_json and not is_quiet:
             _tell_header(choice, toolbox.offered)
         face = face_of(is_json=job.is_json)
         grants = Grants(
@@ -72,7 +84,7 @@ async def run_once(job: Job, store: Store, cast: Cast, toolbox: Toolbox, choice:
             hosts=list(cast.wanted.hosts),
             model=choice.name,
         )
-        return await follow(runner, events, face, uid=job.place.uid, grants=grants, options=_place_options(job.place))
+        return await follow(runner, events, Shown(face=face, uid=job.place.uid, grants=grants, options=_place_options(job.place)))
 
 
 def _tell_header(choice: Choice, offered: tuple[str, ...]) -> None:
@@ -84,9 +96,6 @@ def _tell_header(choice: Choice, offered: tuple[str, ...]) -> None:
 
 def _place_options(place: Place) -> str:
     """Return the options that a next command needs to find this store again."""
-    from agent.cli.place import DEFAULT_DB
-    from agent.config import ANONYMOUS
-
     parts = ([] if place.url == DEFAULT_DB else ["--db", place.url]) + ([] if place.uid == ANONYMOUS else ["--uid", place.uid])
     return (" " + shlex.join(parts)) if parts else ""
 
@@ -104,21 +113,12 @@ async def runner_of(store: Store, toolbox: Toolbox, choice: Choice, config: Any)
             await close()
 
 
-async def follow(
-    runner: AgentRunner, events: AsyncIterator[AgentEvent], face: Face, *, uid: str, grants: Grants | None = None, options: str = "", may_pause: bool = True
-) -> int:
+async def follow(runner: AgentRunner, events: AsyncIterator[AgentEvent], shown: Shown) -> int:
     """Show a run's events until it rests, or a second Ctrl-C; return the exit code."""
-    error: Exception | None = None
+    face, error = shown.face, None
     with Interrupts(face.note) as interrupts:
         try:
-            async for event in events:
-                face.show(event)
-                if interrupts.pause is None and "trace_id" in event.data:
-                    trace_id = event.data["trace_id"]
-                    if grants is not None:
-                        keep_grants(trace_id, grants)
-                    if may_pause:
-                        interrupts.pause = lambda trace_id=trace_id: _pause(runner, trace_id, uid)  # type: ignore[misc]  # mypy cannot infer it
+            await _show(runner, events, shown, interrupts)
         except asyncio.CancelledError:
             if not interrupts.was_stopped:
                 raise
@@ -127,12 +127,35 @@ async def follow(
         finally:
             face.close()
     if interrupts.was_stopped:
-        return _stopped(face, options, may_pause=may_pause)
+        return _stopped(shown)
     if error is not None:
         say_error(sentence_of(error))
         if status_of(face.board) is None:
             return code_of(error)
-    return close_run(face, resume_options=options)
+    if status_of(face.board) == "waiting" and not face.board.awaiting:
+        face.board.awaiting = await _awaiting(runner, str(face.board.trace_id), shown.uid)
+    return close_run(face, resume_options=shown.options)
+
+
+async def _show(runner: AgentRunner, events: AsyncIterator[AgentEvent], shown: Shown, interrupts: Interrupts) -> None:
+    """Show events; from the first one on, what the run was allowed is kept and Ctrl-C pauses it."""
+    async for event in events:
+        shown.face.show(event)
+        trace_id = event.data.get("trace_id")
+        if trace_id is None or interrupts.pause is not None or not shown.may_pause:
+            continue
+        interrupts.pause = functools.partial(_pause, runner, trace_id, shown.uid)
+        if shown.grants is not None:
+            keep_grants(trace_id, shown.grants)
+
+
+async def _awaiting(runner: AgentRunner, trace_id: str, uid: str) -> dict[str, Any]:
+    """Return what a waiting run waits for, as it was told when it began to wait."""
+    found: dict[str, Any] = {}
+    async for event in runner.watch(trace_id, uid=uid):
+        if event.type == "awaiting_user_action":
+            found = event.data
+    return found
 
 
 async def _pause(runner: AgentRunner, trace_id: str, uid: str) -> None:
@@ -140,12 +163,12 @@ async def _pause(runner: AgentRunner, trace_id: str, uid: str) -> None:
         await runner.pause(trace_id, by="command line", uid=uid)
 
 
-def _stopped(face: Face, options: str, *, may_pause: bool) -> int:
-    trace_id = face.board.trace_id
+def _stopped(shown: Shown) -> int:
+    trace_id = shown.face.board.trace_id
     if trace_id is None:
         tell("stopped before anything was recorded")
-    elif may_pause:
-        tell(f"stopped; the run is on the record and can go on:\n  seasoned resume {trace_id}{options}")
+    elif shown.may_pause:
+        tell(f"stopped; the run is on the record and can go on:\n  seasoned resume {trace_id}{shown.options}")
     else:
         tell("no longer watching; the run goes on elsewhere")
     return RESTS
@@ -160,6 +183,8 @@ async def resume_run(job: Job, wanted: str, *, take_over: bool = False) -> int:
         trace = await find_trace(store.traces, wanted, job.place.uid)
         if trace.status in ("completed", "cancelled"):
             return say_rest(trace.status, await answer_of(store, trace), trace.trace_id, is_json=job.is_json)
+        if trace.status == "limit_reached" and job.given.max_iterations is None:
+            raise LimitNotRaised(f"run {trace.trace_id} reached its limit of model calls: say how many it may make in all, with --max-iterations N")
         asked = await input_of(store, trace)
         raised = {"max_iterations": job.given.max_iterations} if job.given.max_iterations is not None else None
         head = await store.traces.head(trace.trace_id)
@@ -171,8 +196,8 @@ async def resume_run(job: Job, wanted: str, *, take_over: bool = False) -> int:
             elif not job.is_json:
                 _tell_header(choice, toolbox.offered)
             events = runner.resume(trace.trace_id, limits=raised, take_over=take_over, uid=job.place.uid)
-            face = face_of(is_json=job.is_json)
-            return await follow(runner, events, face, uid=job.place.uid, options=_place_options(job.place), may_pause=not is_watching)
+            shown = Shown(face=face_of(is_json=job.is_json), uid=job.place.uid, options=_place_options(job.place), may_pause=not is_watching)
+            return await follow(runner, events, shown)
 
 
 def _cast_again(job: Job, trace: Trace, asked: Input) -> tuple[Toolbox, Choice]:

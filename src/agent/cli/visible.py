@@ -6,6 +6,7 @@ from typing import Any
 
 # What moves a cursor, turns the direction of writing round, or cannot be seen. Joiners (U+200C, U+200D) stay: scripts and emoji need them.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]")
+_LAST_CONTROL, _DELETE, _PICTURES = 0x1F, 0x7F, 0x2400  # Unicode has a picture of each ASCII control character
 _BLANKS = re.compile(r"\s+")
 ARGUMENT_CHARS = 60  # of one argument, in a line
 
@@ -17,9 +18,9 @@ def visible(text: str) -> str:
 
 def _sign(found: re.Match[str]) -> str:
     code = ord(found[0])
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "␡" if code == 0x7F else f"\\u{{{code:x}}}"
+    if code <= _LAST_CONTROL:
+        return chr(_PICTURES + code)
+    return "␡" if code == _DELETE else f"\\u{{{code:x}}}"
 
 
 def one_line(value: Any, most: int = 100) -> str:

@@ -1,6 +1,5 @@
 """`seasoned chat`: a conversation, each line a run."""
 
-import asyncio
 from typing import Annotated
 
 import typer
@@ -34,4 +33,4 @@ def chat(
     project = load_project(config)
     given = Given(agent=agent, model=model, system=system, tools=tool, root=root, hosts=allow_host, max_iterations=max_iterations, memory=memory)
     job = Job(place=place_of(project, db, uid), project=project, given=given, conversation=conversation or new_id(), is_json=is_json)
-    raise typer.Exit(asyncio.run(hold_chat(job)))
+    raise typer.Exit(hold_chat(job))

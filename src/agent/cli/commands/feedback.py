@@ -29,9 +29,9 @@ def add(
     is_json: Json = False,
 ) -> None:
     """Record what you think of a run's answer, or of one step."""
-    from agent.cli.opinions import add_feedback
+    from agent.cli.opinions import Kind, add_feedback
     from agent.cli.place import place_of
     from agent.cli.project_file import load_project
 
-    opinions = {"positive": positive, "negative": negative, "correction": correction}
+    opinions: dict[Kind, str | None] = {"positive": positive, "negative": negative, "correction": correction}
     asyncio.run(add_feedback(place_of(load_project(config), db, uid), target, opinions, by=by, is_learning=learn, is_json=is_json))
