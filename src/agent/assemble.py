@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from agent.errors import BadInput, Unsupported
@@ -49,11 +49,11 @@ def open_store(url: str) -> Opening:
 
 async def _open(url: str) -> "Store":
     if url in ("memory://", "memory:"):
-        from agent.storage.ram.store import RamStore  # noqa: PLC0415  loaded when wanted
+        from agent.storage.ram.store import RamStore
 
         return RamStore()
     if url.startswith("sqlite:///"):
-        from agent.storage.sqlite.store import SqliteStore  # noqa: PLC0415  loaded when wanted
+        from agent.storage.sqlite.store import SqliteStore
 
         return await SqliteStore.open(sqlite_path(url))
     if url.startswith(("postgresql://", "postgres://")):
@@ -81,12 +81,12 @@ def open_model(name: str | None = None, **options: Any) -> Any:
     Raises:
         ModelNotConfigured: no such provider, its key is missing, or its extra is not installed.
     """
-    from agent.llm.opening import open_model as open_by_name  # noqa: PLC0415  vendors are loaded when wanted
+    from agent.llm.opening import open_model as open_by_name
 
     return open_by_name(name, **options) if name is not None else open_by_name(_default(), **options)
 
 
 def _default() -> str:
-    from agent.llm.available import default_model  # noqa: PLC0415
+    from agent.llm.available import default_model
 
     return default_model()

@@ -14,6 +14,7 @@ from agent.models.json_text import object_of
 from agent.models.value import Value
 
 MAX_NAME = 64
+MAX_DEPTH = 50  # of malformed arguments that are shown to the model again
 MAX_RAW_ARGUMENTS_IN_HISTORY = 2_000  # characters of malformed arguments that are shown to the model again
 MAX_INTEGER_BITS = 14_000  # Python prints no integer of more than 4300 digits
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -106,7 +107,7 @@ def _finite(value: Any, depth: int = 0) -> Any:
         return str(value)
     if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
         return f"<integer of {value.bit_length()} bits>"
-    if depth > 50:
+    if depth > MAX_DEPTH:
         return str(type(value))
     if isinstance(value, dict):
         return {str(k): _finite(v, depth + 1) for k, v in value.items()}

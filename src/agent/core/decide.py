@@ -98,7 +98,7 @@ def decide(state: RunState, epoch: int, effects: Mapping[str, str], slots: int =
     if state.memory is None and not state.used.iterations and state.input is not None and state.input.enable_memory:
         return ReadMemory()
     if limit := broken_limit(state):
-        return ReachLimit(*limit) if not state.used.iterations else CallModel(True, *limit)
+        return ReachLimit(*limit) if not state.used.iterations else CallModel(is_final=True, limit=limit[0], value=limit[1])
     return CallModel()
 
 

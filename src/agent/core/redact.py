@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+MAX_DEPTH = 100  # of a JSON value that is searched
 MIN_SECRET = 8  # characters; shorter values would be found in ordinary text
 _NAMES = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
 _SHAPES = re.compile(
@@ -34,7 +35,7 @@ class Redactor:
         """Return a JSON value with every text in it redacted."""
         if isinstance(value, str):
             return self.text(value)
-        if depth > 100:
+        if depth > MAX_DEPTH:
             return value
         if isinstance(value, dict):
             return {k: self.value(v, depth + 1) for k, v in value.items()}

@@ -25,13 +25,13 @@ def tell(step: Step, state: RunState) -> list[AgentEvent]:
 Told = tuple[str | None, dict[str, Any]]
 
 
-def _input(payload: said.Input, state: RunState) -> Told:
+def _input(payload: said.Input, _: RunState) -> Told:
     if payload.is_resume:
         return None, {}
     return "trace_started", {"task": payload.task, "agent_type": payload.agent_type}
 
 
-def _memory(payload: said.MemoryRead, state: RunState) -> Told:
+def _memory(payload: said.MemoryRead, _: RunState) -> Told:
     data: dict[str, Any] = {
         "skills_count": payload.skills_count,
         "experiences_count": payload.experiences_count,
@@ -42,7 +42,7 @@ def _memory(payload: said.MemoryRead, state: RunState) -> Told:
     return "memory_loaded", data
 
 
-def _llm(payload: said.LlmCall, state: RunState) -> Told:
+def _llm(payload: said.LlmCall, _: RunState) -> Told:
     tokens = (payload.prompt_tokens or 0) + (payload.completion_tokens or 0)
     return "llm_call_completed", {"content": payload.response or "", "tool_calls": payload.tool_calls, "tokens": tokens, "cost": payload.cost}
 
@@ -52,7 +52,7 @@ def _started(payload: said.ToolStarted, state: RunState) -> Told:
     return "tool_executing", {"tool_name": call.call.name if call else "", "arguments": call.arguments if call else {}, "call_id": payload.call_id}
 
 
-def _result(payload: said.ToolCall, state: RunState) -> Told:
+def _result(payload: said.ToolCall, _: RunState) -> Told:
     return "tool_result", {"tool_name": payload.tool_name, "result": payload.result, "call_id": payload.call_id, "ok": payload.is_ok}
 
 

@@ -1,7 +1,8 @@
 """One model call: what goes out, and the reply made safe."""
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import agent.models.payloads as said
@@ -31,7 +32,8 @@ async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: s
     keywords: dict[str, Any] = {**asked.settings, **needs.passing}
     began = time.perf_counter()
     if shop.is_streaming and isinstance(shop.llm_call, StreamingModel):
-        reply = await _streamed(shop.llm_call, messages, asked.model, schemas, keywords, trace_id, tell)
+        stream = shop.llm_call.stream(messages, asked.model, schemas, **keywords)
+        reply = await _streamed(stream, trace_id, tell)
     else:
         reply = await shop.llm_call(messages=messages, model=asked.model, tools=schemas, **keywords)
     took_s = round(time.perf_counter() - began, 6)
@@ -39,17 +41,15 @@ async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: s
     return payload_of_reply(shop, reply, model=asked.model, prompt_hash=fingerprint(state.prompt.fingerprint, *new), took_s=took_s, is_final=is_final)
 
 
-async def _streamed(
-    model: StreamingModel, messages: list[dict[str, Any]], name: str, schemas: list[dict[str, Any]] | None, keywords: dict[str, Any], trace_id: str, tell: Tell
-) -> Reply:
+async def _streamed(stream: AsyncIterator[Token | Reply], trace_id: str, tell: Tell) -> Reply:
     reply: Reply | None = None
-    async for piece in model.stream(messages, name, schemas, **keywords):
+    async for piece in stream:
         if isinstance(piece, Token):
             tell(AgentEvent("token", {"trace_id": trace_id, "text": piece.text, "kind": piece.kind, "index": piece.index}))
         else:
             reply = piece
     if reply is None:
-        raise ModelRejected(f"the model's stream ended without a reply ({type(model).__name__}.stream must yield a dict last)")
+        raise ModelRejected("the model's stream ended without a reply: stream() must yield a dict last")
     return reply
 
 
@@ -72,7 +72,7 @@ def payload_of_reply(shop: Shop, reply: Any, *, model: str, prompt_hash: bytes, 
         model=str(answered_by) if answered_by and answered_by != model else None,
         prompt_tokens=_count(reply.get("prompt_tokens")),
         completion_tokens=_count(reply.get("completion_tokens")),
-        cost=float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) and cost == cost else None,
+        cost=float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) and math.isfinite(cost) else None,
         prompt_hash=prompt_hash,
         finish_reason=str(reply["finish_reason"]) if reply.get("finish_reason") else None,
         usage=dict(usage) if isinstance(usage, dict) else {},
@@ -96,4 +96,4 @@ def text_of(content: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value == value and value > 0 else 0
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0 else 0

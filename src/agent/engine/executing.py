@@ -53,7 +53,7 @@ async def run_tool(shop: Shop, call: CallState, plan: Plan, context: ToolContext
         return _settled(shop, call, plan, str(error), began, language, error_type=type(error).__name__, is_executed=False)
     except ToolFailed as error:
         return _settled(shop, call, plan, str(error), began, language, error_type=type(error).__name__)
-    except Exception as error:  # noqa: BLE001  whatever a tool raises is a result that the model is told
+    except Exception as error:  # whatever a tool raises is a result that the model is told
         logger.debug("tool %r failed", tool.name, exc_info=True)
         told = f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS]
         return _settled(shop, call, plan, wording("tool_error", language, error=told), began, language, error_type=type(error).__name__)
@@ -108,7 +108,7 @@ async def stop_all(tasks: dict[str, "asyncio.Task[Any]"], contexts: dict[str, To
         context.cancelled.set()
     if not tasks:
         return
-    done, left = await asyncio.wait(tasks.values(), timeout=grace_s if any(not t.done() for t in tasks.values()) else 0)
+    _, left = await asyncio.wait(tasks.values(), timeout=grace_s if any(not t.done() for t in tasks.values()) else 0)
     for task in left:
         task.cancel()
     if left:

@@ -40,11 +40,11 @@ async def give_feedback(
     """
     feedback = _checked(feedback, redactor)
     if not isinstance(store, TraceLog):
-        return await _plainly(store, memories, trace_id, feedback, extract)
+        return await _plainly(store, memories if extract else None, trace_id, feedback)
     log = as_trace_log(store, "take feedback")
     target = await log.get_step(trace_id, feedback.target_step_id, uid=uid)
 
-    def build(head: TraceHead) -> tuple[list[tuple[Payload, tuple[str, ...]]], dict[str, Any]]:
+    def build(_: TraceHead) -> tuple[list[tuple[Payload, tuple[str, ...]]], dict[str, Any]]:
         return [(feedback, (target.step_id,))], {}
 
     (step,) = await append_outside(log, trace_id, build, attempts, uid)
@@ -54,7 +54,7 @@ async def give_feedback(
     experience = lesson_of(trace, step, feedback)
     experience_id = await memories.add_experience(experience)
     write = said.MemoryWrite(experience_id=experience_id, condition=experience.condition, rule=experience.rule)
-    await append_outside(log, trace_id, lambda head: ([(write, (step.step_id,))], {}), attempts, uid)
+    await append_outside(log, trace_id, lambda _: ([(write, (step.step_id,))], {}), attempts, uid)
     return experience_id
 
 
@@ -92,7 +92,7 @@ def lesson_of(trace: Trace, step: Step, feedback: said.Feedback) -> Experience:
     )
 
 
-async def _plainly(store: TraceStore | None, memories: MemoryStore | None, trace_id: str, feedback: said.Feedback, extract: bool) -> str | None:
+async def _plainly(store: TraceStore | None, memories: MemoryStore | None, trace_id: str, feedback: said.Feedback) -> str | None:
     """The same on a store with the seed's methods only."""
     trace = await store.get_trace(trace_id) if store is not None else None
     if store is None or trace is None:
@@ -103,7 +103,7 @@ async def _plainly(store: TraceStore | None, memories: MemoryStore | None, trace
     last = max((step.sequence for step in steps), default=0)
     step = Step.create(trace_id, "feedback", last + 1, feedback.to_data(), [feedback.target_step_id], created_at=now())
     await store.add_step(step)
-    if not extract or memories is None or feedback.feedback_type == "positive":
+    if memories is None or feedback.feedback_type == "positive":
         return None
     experience = lesson_of(trace, step, feedback)
     experience_id = await memories.add_experience(experience)

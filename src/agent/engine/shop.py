@@ -31,7 +31,6 @@ class Shop:
         secrets = dict(secrets_in(os.environ)) if self.config.redact_environment else {}
         self.redactor = Redactor({**secrets, **self.config.secrets})
 
-
     @property
     def is_streaming(self) -> bool:
         """Whether the model can tell its reply while it forms."""

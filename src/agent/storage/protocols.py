@@ -64,7 +64,7 @@ class TraceStore(Protocol):
         ...
 
     async def get_trace(self, trace_id: str) -> Trace | None:
-        """Return the trace, or None. (Our own stores also take `uid=`: another uid's trace is None.)"""
+        """Return the trace, or None. Our own stores also take `uid=`: another uid's trace is None."""
         ...
 
     async def get_trace_steps(self, trace_id: str) -> list[Step]:
