@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import resource
 import shutil
 import sqlite3
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import AgentError, ForeignFile, FormatTooNew, StoreBusy, StoreClosed, StoreFull, StoreUnusable
+from agent.errors import AgentError, ForeignFile, FormatTooNew, StoreClosed, StoreUnusable
 from agent.storage.sqlite import schema
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.schema import APPLICATION_ID, migrations, statements
@@ -337,77 +336,3 @@ async def test_one_database_serves_two_event_loops(database: Database) -> None:
     outcomes = tuple(await asyncio.gather(write(0), asyncio.to_thread(asyncio.run, write(100))))
 
     assert outcomes == (list(range(30)), list(range(100, 130)))
-
-
-# ---- faults
-
-
-@pytest.mark.parametrize("may_block_loop", [True, False])
-async def test_a_lock_of_another_process_is_waited_for_and_then_told(tmp_path: Path, *, may_block_loop: bool) -> None:
-    async with opened(tmp_path / "runs.db", may_block_loop=may_block_loop, busy_timeout_s=0.2) as database:
-        await database.alone(lambda db: db.execute("create table thing(n integer not null unique, data blob)").rowcount)
-        with contextlib.closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as other:
-            other.execute("begin immediate")
-            with pytest.raises(StoreBusy, match="locked"):
-                await database.write(put(1))
-            assert await count(database) == 0
-            other.execute("rollback")
-
-        assert await database.write(put(1)) == 1
-
-
-async def test_a_locked_file_cannot_be_opened_for_the_first_time(tmp_path: Path) -> None:
-    with contextlib.closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as other:
-        other.execute("begin exclusive")
-        with pytest.raises(StoreBusy):
-            await Database.open(tmp_path / "runs.db", busy_timeout_s=0.2)
-
-
-@pytest.mark.parametrize("may_block_loop", [True, False])
-async def test_a_full_disk_is_told_to_all_and_the_store_stays_usable(tmp_path: Path, *, may_block_loop: bool) -> None:
-    async with opened(tmp_path / "runs.db", may_block_loop=may_block_loop) as database:
-        await database.alone(lambda db: db.execute("create table thing(n integer not null unique, data blob)").rowcount)
-        connections = (database.writer._db, database._here)
-        for db in connections:
-            ((pages,),) = db.execute("pragma page_count").fetchall()
-            db.execute(f"pragma max_page_count={pages + 20}")
-
-        outcomes = await asyncio.gather(*(database.write(put(n, b"x" * 50_000)) for n in range(5)), return_exceptions=True)
-        assert {type(outcome) for outcome in outcomes} & {StoreFull}
-        stored = sum(not isinstance(outcome, Exception) for outcome in outcomes)
-        with pytest.raises(StoreFull, match="no space left"):
-            await database.write(put(50, b"x" * 200_000))
-        assert await count(database) == stored
-        for db in connections:
-            db.execute("pragma max_page_count=1000000")
-        await asyncio.gather(*(database.write(put(n + 100, b"x" * 50_000)) for n in range(5)))
-        assert await count(database) == stored + 5
-
-
-async def test_a_limit_on_the_size_of_files_is_told_and_the_store_stays_usable(tmp_path: Path) -> None:
-    code = """
-import asyncio, resource, sys
-from agent.errors import StoreFull, StoreUnusable
-from agent.storage.sqlite.database import Database
-
-async def main():
-    database = await Database.open(sys.argv[1])
-    await database.alone(lambda db: db.execute("create table thing(data blob)").rowcount)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
-    put = lambda db: db.execute("insert into thing values(zeroblob(50000))").rowcount
-    outcomes = [await asyncio.gather(database.write(put), database.write(put), return_exceptions=True) for _ in range(10)]
-    kinds = {type(outcome).__name__ for pair in outcomes for outcome in pair}
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    stored = sum(outcome == 1 for pair in outcomes for outcome in pair)
-    await database.write(put)
-    found = await database.read(lambda db: db.execute("select count(*) from thing").fetchone()[0])
-    await database.close()
-    print(sorted(kinds - {"int"}), found == stored + 1)
-
-asyncio.run(main())
-"""
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
-    done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code, str(tmp_path / "runs.db")], capture_output=True, text=True, check=False)
-
-    assert done.stderr == ""
-    assert done.stdout in ("['StoreUnusable'] True\n", "['StoreFull'] True\n", "['StoreFull', 'StoreUnusable'] True\n")

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import AgentError, BadInput, Fenced, ForeignFile, FormatTooNew, SequenceTaken, StoreClosed, StoreUnusable
-from agent.models.trace import Trace, step_id_of
+from agent.errors import Fenced, SequenceTaken, StoreClosed, StoreUnusable
+from agent.models.trace import step_id_of
 from agent.storage import liveness
 from agent.storage.codec import erase
 from agent.storage.sqlite import rows
-from agent.storage.sqlite.backup import restore
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.traces import SqliteTraceStore
 from agent.testing.contracts.trace_samples import MOMENT, a_run, fact, opened, recorded, sequences
@@ -329,69 +328,3 @@ async def test_reading_a_page_or_a_head_costs_the_same_in_a_long_trace(store: Sq
         trace = await opened(store, [fact("", n) for n in range(length)])
         costs.append(await store.database.read(lambda db, t=trace: work(db, t.trace_id)))  # type: ignore[misc]
     assert costs[1] <= costs[0] * 1.1
-
-
-# ---- copies
-
-
-async def test_a_backup_is_whole_while_runs_go_on_and_can_be_restored(store: SqliteTraceStore, tmp_path: Path) -> None:
-    traces = [await opened(store, [fact("", n, text=os.urandom(1500).hex()) for n in range(100)]) for _ in range(5)]
-    is_done = asyncio.Event()
-
-    async def append(trace: Trace) -> None:
-        sequence = 100
-        while not is_done.is_set():
-            await store.add_steps(trace.trace_id, [fact(trace, sequence)], epoch=1)
-            sequence += 1
-
-    async with asyncio.TaskGroup() as group:
-        for trace in traces:
-            group.create_task(append(trace))
-        size = await store.backup(tmp_path / "copy of runs.db")
-        is_done.set()
-
-    assert size > 1_000_000  # so that it takes several steps
-    assert restore(tmp_path / "copy of runs.db", tmp_path / "back.db") >= 1
-    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]  # noqa: PTH208
-    async with opened_store(tmp_path / "back.db") as back:
-        for trace in traces:
-            steps = await back.read_steps(trace.trace_id)
-            assert sequences(steps) == list(range(len(steps)))
-            assert await back.verify(trace.trace_id) == len(steps) >= 100
-
-
-async def test_a_copy_overwrites_nothing_and_names_what_is_wrong(store: SqliteTraceStore, tmp_path: Path) -> None:
-    (tmp_path / "precious").write_text("words")
-    (tmp_path / "empty").touch()
-    await store.backup(tmp_path / "good.db")
-
-    with pytest.raises(BadInput, match="nothing is overwritten"):
-        await store.backup(tmp_path / "precious")
-    with pytest.raises(BadInput, match="nothing is overwritten"):
-        restore(tmp_path / "good.db", tmp_path / "precious")
-    with pytest.raises(StoreUnusable, match="does not exist"):
-        await store.backup(tmp_path / "missing" / "copy.db")
-    with pytest.raises(ForeignFile):
-        restore(tmp_path / "precious", tmp_path / "new.db")
-    with pytest.raises(ForeignFile):
-        restore(tmp_path / "empty", tmp_path / "new.db")
-    with pytest.raises(StoreUnusable, match="there is no file"):
-        restore(tmp_path / "missing.db", tmp_path / "new.db")
-    with contextlib.closing(sqlite3.connect(tmp_path / "good.db")) as db:
-        db.execute("pragma user_version=99")
-    with pytest.raises(FormatTooNew):
-        restore(tmp_path / "good.db", tmp_path / "new.db")
-    assert (tmp_path / "precious").read_text() == "words"
-    assert not (tmp_path / "new.db").exists()
-
-
-async def test_a_copy_of_a_damaged_file_is_no_copy(store: SqliteTraceStore, tmp_path: Path) -> None:
-    await opened(store, [fact("", n, text=os.urandom(1500).hex()) for n in range(100)])
-    await store.backup(tmp_path / "good.db")
-    content = bytearray((tmp_path / "good.db").read_bytes())
-    content[200_000:210_000] = b"\xee" * 10_000
-    (tmp_path / "bad.db").write_bytes(content)
-
-    with pytest.raises(AgentError):
-        restore(tmp_path / "bad.db", tmp_path / "new.db")
-    assert not (tmp_path / "new.db").exists()

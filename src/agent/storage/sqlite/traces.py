@@ -1,6 +1,7 @@
 """The record of runs on SQLite."""
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from agent.errors import BadInput, Fenced, TraceNotFound
+from agent.errors import BadInput, Fenced, StoreError, TraceNotFound
 from agent.models.trace import Step, Trace, step_id_of
 from agent.storage import liveness, restore
 from agent.storage.codec import encode_step, encode_steps
@@ -42,7 +43,8 @@ class SqliteTraceStore:
         self.database.writer.pulse = None
         if self._next_beat:
             self._next_beat = 0.0
-            await self.database.write(lambda db: db.execute("delete from process where owner=?", (self.owner,)).rowcount)
+            with contextlib.suppress(StoreError):  # a full disk is no reason to stay open; the beat will be over by itself
+                await self.database.write(lambda db: db.execute("delete from process where owner=?", (self.owner,)).rowcount)
 
     # ---- writing
 

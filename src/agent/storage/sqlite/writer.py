@@ -1,6 +1,7 @@
 """One writer thread for a file: what waits when the disk is free becomes one transaction (group commit)."""
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -134,6 +135,7 @@ class Writer:
 
 def commit(db: sqlite3.Connection, path: Path, changes: Sequence[Change]) -> list[Outcome]:
     """Make all changes in one transaction. If one is refused: once more, with a savepoint around each; it fails alone."""
+    _roll_back(db)
     try:
         db.execute("begin immediate")
         outcomes = [Outcome(change(db), None) for change in changes]
@@ -183,8 +185,10 @@ def as_ours(error: Exception, path: Path) -> Exception:
 
 
 def _roll_back(db: sqlite3.Connection) -> None:
-    if db.in_transaction:  # SQLite may have rolled back by itself
-        db.execute("rollback")
+    """End the transaction, if there is one: SQLite may have rolled back by itself. Where the disk refuses, the next `commit` tries again."""
+    if db.in_transaction:
+        with contextlib.suppress(sqlite3.Error):
+            db.execute("rollback")
 
 
 def _settle(batch: Sequence[Work], outcomes: Sequence[Outcome]) -> None:

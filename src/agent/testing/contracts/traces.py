@@ -156,6 +156,10 @@ class TraceStoreContract:
             {"status": "dancing"},
             {"total_tokens": "many"},
             {"completed_at": "now"},
+            {"total_cost": "much"},
+            {"task": 7},
+            {"context": [1]},
+            {"total_tokens": -1},
         ],
     )
     async def test_what_a_trace_does_not_have_cannot_be_set(self, store: TraceStore, changes: dict[str, Any]) -> None:
