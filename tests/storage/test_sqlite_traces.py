@@ -17,7 +17,8 @@ from agent.errors import Fenced, SequenceTaken, StoreClosed, StoreUnusable
 from agent.models.trace import step_id_of
 from agent.storage import liveness
 from agent.storage.codec import erase
-from agent.storage.sqlite import rows
+from agent.storage.prune import Wanted
+from agent.storage.sqlite import rows, upkeep
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.traces import SqliteTraceStore
 from agent.testing.contracts.trace_samples import MOMENT, a_run, fact, opened, recorded, sequences
@@ -302,6 +303,20 @@ async def test_pruned_pages_are_used_again_and_words_are_gone(store: SqliteTrace
     assert canary.encode() not in store.database.path.read_bytes()
     tables = ("trace", "step_name", "blob", "blob_use")
     assert [await store.database.read(lambda db, t=table: db.execute(f"select count(*) from {t}").fetchone()[0]) for table in tables] == [0] * 4  # type: ignore[misc]
+
+
+async def test_what_was_resumed_or_continued_meanwhile_is_not_pruned(store: SqliteTraceStore) -> None:
+    old = [await recorded(store, created_at=MOMENT, conversation_id=f"c{n}") for n in range(4)]
+    for trace in old:
+        await store.update_trace(trace.trace_id, status="completed")
+    wanted = Wanted.of(MOMENT + timedelta(days=1), None, ["completed"])
+    found = await store.database.read(lambda db: upkeep.removable(db, wanted))
+    await store.claim(old[0].trace_id, expected_epoch=0)
+    await recorded(store, conversation_id="c1")
+    await recorded(store, parent_trace_id=old[2].trace_id)
+
+    assert len(found) == 4
+    assert await store.database.write(lambda db: upkeep.remove(db, found, wanted)) == [old[3].trace_id]
 
 
 async def test_reading_a_page_or_a_head_costs_the_same_in_a_long_trace(store: SqliteTraceStore) -> None:

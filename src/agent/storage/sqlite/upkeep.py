@@ -42,8 +42,7 @@ def removable(db: sqlite3.Connection, wanted: Wanted) -> list[str]:
 
 def remove(db: sqlite3.Connection, trace_ids: Sequence[str], wanted: Wanted) -> list[str]:
     """Remove those of the traces that may still go, with blobs nobody else uses; return their ids."""
-    may_go = set(removable(db, wanted))  # again: one may have been resumed, or continued, meanwhile
-    gone = [trace_id for trace_id in trace_ids if trace_id in may_go]
+    gone = _still_removable(db, trace_ids, wanted)
     ((last,),) = db.execute("select coalesce(max(id), 0) from step").fetchall()
     for trace_id in gone:
         ((no,),) = db.execute("select no from trace where id=?", (trace_id,)).fetchall()
@@ -54,6 +53,21 @@ def remove(db: sqlite3.Connection, trace_ids: Sequence[str], wanted: Wanted) -> 
         db.executemany("delete from blob where id=?1 and not exists (select 1 from blob_use where blob=?1)", blobs)
     _keep_count(db, last)
     return gone
+
+
+def _still_removable(db: sqlite3.Connection, trace_ids: Sequence[str], wanted: Wanted) -> list[str]:
+    """Ask again about a few: one may have been resumed, or continued, meanwhile. What goes on from them is newer, and so gone already."""
+    columns = "no, id, parent, conversation"
+    old, others = [], []
+    for trace_id in trace_ids:
+        sql = f"select {columns}, status from trace where id=?1 and created<?2 and (?3 is null or uid=?3)"  # noqa: S608  # our own column names
+        for *standing, status in db.execute(sql, (trace_id, wanted.before_ms, wanted.uid)).fetchall():
+            if status in wanted.statuses:
+                old.append(Standing(*standing))
+    for trace in old:
+        children = f"select {columns} from trace where parent=?1 union select {columns} from trace where conversation=?2"  # noqa: S608  # as above
+        others += [Standing(*row) for row in db.execute(children, (trace.trace_id, trace.conversation)).fetchall()]
+    return prune.removable(old, others)
 
 
 def _keep_count(db: sqlite3.Connection, last: int) -> None:

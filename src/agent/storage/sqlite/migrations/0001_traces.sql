@@ -25,6 +25,7 @@ create table trace(
 );
 create index trace_uid on trace(uid);
 create index trace_conversation on trace(conversation) where conversation is not null;
+create index trace_parent on trace(parent) where parent is not null;
 create index trace_open on trace(status) where status in ('running', 'waiting', 'paused');
 
 create table step(
@@ -56,8 +57,9 @@ create table blob(
 create table blob_use(       -- which traces hold a blob: the last one takes it along
   blob integer not null,
   trace integer not null,
-  unique(blob, trace)
+  unique(trace, blob)
 );
+create index blob_use_blob on blob_use(blob);
 
 create table process(        -- who drives runs, and when it last said so
   owner text not null unique,
