@@ -148,10 +148,13 @@ class LocalModel:
         tally, text = _Tally(), ""
         turns = plain_turns(messages)
         extra = {key: settings[key] for key in ("stop", "response_format") if settings.get(key) is not None}
-        async with contextlib.aclosing(self._pieces(turns, {**self._sampling(settings), **extra}, tally)) as pieces:
-            async for piece in pieces:
-                text += piece
-                yield Token("text", piece)
+        try:
+            async with contextlib.aclosing(self._pieces(turns, {**self._sampling(settings), **extra}, tally)) as pieces:
+                async for piece in pieces:
+                    text += piece
+                    yield Token("text", piece)
+        except TooLong as error:
+            raise error.refusal(self.name) from None
         yield self._reply(Said(answer=text), tally)
 
     async def _chosen(
@@ -203,9 +206,9 @@ class LocalModel:
     # ---- one request
 
     async def _pieces(self, turns: Sequence[Turn], body: Mapping[str, Any], tally: _Tally) -> AsyncGenerator[str, None]:
+        client = await self._client()  # imports what the next line names, in a thread
         import openai
 
-        client = await self._client()
         try:
             stream: Any = await client.chat.completions.create(  # type: ignore[call-overload]  # the body is checked by the server
                 model="local", messages=list(turns), stream=True, stream_options={"include_usage": True}, **body
@@ -332,8 +335,5 @@ def _shorter(
     budget = int(budget * error.context_tokens / max(error.prompt_tokens, 1) * 0.9)
     shorter = fitting_prompt(messages, offered, budget)
     if sum(len(turn["content"]) for turn in shorter.turns) >= sum(len(turn["content"]) for turn in prompt.turns):
-        raise ModelRejected(
-            f"{name}: the conversation has {error.prompt_tokens} tokens, {error.context_tokens} are possible: begin a new one, or open the model "
-            "with a larger context_tokens"
-        )
+        raise error.refusal(name)
     return shorter, budget

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.errors import ModelRejected
 from agent.llm.local_prompt import SHORTENED_CHARS, Prompt, prompt_for
 
 TURN_TOKENS = 8
@@ -20,6 +21,13 @@ class TooLong(Exception):  # never leaves the adapter
     def __init__(self, prompt_tokens: int, context_tokens: int) -> None:
         super().__init__(prompt_tokens, context_tokens)
         self.prompt_tokens, self.context_tokens = prompt_tokens, context_tokens
+
+    def refusal(self, name: str) -> ModelRejected:
+        """Return what the caller is told when nothing can be made shorter."""
+        return ModelRejected(
+            f"{name}: the conversation has {self.prompt_tokens} tokens, {self.context_tokens} are possible: begin a new one, or open the model "
+            "with a larger context_tokens"
+        )
 
 
 def estimated_tokens(text: str) -> int:

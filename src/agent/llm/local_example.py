@@ -7,9 +7,9 @@ from typing import Any
 Message = dict[str, Any]
 
 _ROOMS = (
-    ("list_files", {"path": "."}, "README.txt\nroom_a.txt\nroom_b.txt"),
-    ("read_file", {"path": "room_a.txt"}, "Room A\ntables: 1\nchairs: 4"),
-    ("read_file", {"path": "room_b.txt"}, "Room B\nchairs: 9\nlamps: 2"),
+    ("list_files", {"path": "."}, "README.txt 80\nroom_a.txt 32\nroom_b.txt 30"),
+    ("read_file", {"path": "room_a.txt"}, "Room A\ntables: 1\nboxes: 4"),
+    ("read_file", {"path": "room_b.txt"}, "Room B\nboxes: 9\nlamps: 2"),
 )
 _SUM = ("calculator", {"expression": "4 + 9"}, "13")
 _PENS = (("calculator", {"expression": "3 * 12"}, "36"),)
@@ -21,16 +21,16 @@ _EXAMPLES: tuple[tuple[frozenset[str], tuple[tuple[str, dict[str, Any], str], ..
         frozenset({"list_files", "read_file", "calculator"}),
         (*_ROOMS, _SUM),
         {
-            "en": ("How many chairs are in the two room files together?", "There are 13 chairs together: 4 in room_a.txt and 9 in room_b.txt."),
-            "zh": ("两个房间文件里一共有多少把椅子?", "一共有 13 把椅子:room_a.txt 有 4 把,room_b.txt 有 9 把。"),
+            "en": ("How many boxes are in the two room files together?", "There are 13 boxes together: 4 in room_a.txt and 9 in room_b.txt."),
+            "zh": ("两个房间文件里一共有多少个箱子?", "一共有 13 个箱子:room_a.txt 有 4 个,room_b.txt 有 9 个。"),
         },
     ),
     (
         frozenset({"list_files", "read_file"}),
         _ROOMS,
         {
-            "en": ("Which of the two room files has more chairs?", "room_b.txt has more chairs: 9, and room_a.txt has 4."),
-            "zh": ("两个房间文件里,哪个房间的椅子更多?", "room_b.txt 的椅子更多:有 9 把,room_a.txt 有 4 把。"),
+            "en": ("Which of the two room files has more boxes?", "room_b.txt has more boxes: 9, and room_a.txt has 4."),
+            "zh": ("两个房间文件里,哪个房间的箱子更多?", "room_b.txt 的箱子更多:有 9 个,room_a.txt 有 4 个。"),
         },
     ),
     (

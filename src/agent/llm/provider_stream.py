@@ -1,0 +1,43 @@
+"""pydantic-ai's stream events as tokens."""
+
+from pydantic_ai.messages import (
+    ModelResponseStreamEvent,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    ThinkingPart,
+    ThinkingPartDelta,
+    ToolCallPart,
+    ToolCallPartDelta,
+)
+
+from agent.llm.contract import Token
+
+
+def tokens_of(event: ModelResponseStreamEvent, positions: dict[int, int]) -> list[Token]:
+    """Return the tokens in `event`; `positions` keeps the places of the tool calls between events."""
+    if isinstance(event, PartStartEvent):
+        if isinstance(event.part, TextPart):
+            return _text("text", event.part.content)
+        if isinstance(event.part, ThinkingPart):
+            return _text("reasoning", event.part.content)
+        if isinstance(event.part, ToolCallPart):
+            position = positions.setdefault(event.index, len(positions))
+            return _arguments(event.part.args_as_json_str() if isinstance(event.part.args, dict) else event.part.args, position)
+    elif isinstance(event, PartDeltaEvent):
+        if isinstance(event.delta, TextPartDelta):
+            return _text("text", event.delta.content_delta)
+        if isinstance(event.delta, ThinkingPartDelta):
+            return _text("reasoning", event.delta.content_delta)
+        if isinstance(event.delta, ToolCallPartDelta) and isinstance(event.delta.args_delta, str):
+            return _arguments(event.delta.args_delta, positions.setdefault(event.index, len(positions)))
+    return []
+
+
+def _text(kind: str, text: str | None) -> list[Token]:
+    return [Token("reasoning" if kind == "reasoning" else "text", text)] if text else []
+
+
+def _arguments(text: str | None, position: int) -> list[Token]:
+    return [Token("tool_arguments", text, position)] if text else []
