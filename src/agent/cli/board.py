@@ -92,6 +92,8 @@ class Board:
         turn.asked = len(data["tool_calls"]) if isinstance(data.get("tool_calls"), list) else 0
         turn.tokens, turn.cost = int(data.get("tokens") or 0), data.get("cost")
         turn.took_s = self.clock() - turn.began_at
+        if not turn.asked:
+            self.close_turn()
 
     def _take_tool_executing(self, data: dict[str, Any]) -> None:
         turn = self._open()
@@ -103,6 +105,8 @@ class Board:
         call.result, call.is_ok, call.waits_for = data.get("result"), bool(data.get("ok")), None
         call.took_s = self.clock() - call.began_at if call.began_at is not None else None
         self.tools += 1
+        if turn.asked and sum(1 for one in turn.calls.values() if one.is_ok is not None) >= turn.asked:
+            self.close_turn()
 
     def _take_awaiting_user_action(self, data: dict[str, Any]) -> None:
         self.awaiting = data

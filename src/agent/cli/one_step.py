@@ -18,6 +18,7 @@ async def show_step(place: Place, wanted: str, *, with_messages: bool, is_json: 
         BadInput: the id has another form, or the step is no model call.
         TraceNotFound, StepNotFound: there is none.
     """
+    step_parts(wanted)
     async with opened(place) as store:
         trace, step = await find_step(store.traces, wanted, place.uid)
         if with_messages:
@@ -42,15 +43,25 @@ async def find_step(log: TraceLog, wanted: str, uid: str) -> tuple[Trace, Step]:
         BadInput: it has another form.
         TraceNotFound, StepNotFound: there is none.
     """
-    head, _, tail = wanted.rpartition("/")
-    if not head or not tail:
-        raise BadInput(f"{wanted!r} names no step: write the run's id, a stroke and the step's number, such as last/3")
+    head, tail = step_parts(wanted)
     trace = await find_trace(log, head, uid)
     step_id = step_id_of(trace.trace_id, int(tail)) if tail.isascii() and tail.isdecimal() and len(tail) < 10 else tail  # noqa: PLR2004  # no sequence is longer
     try:
         return trace, await log.get_step(trace.trace_id, step_id, uid=uid)
     except StepNotFound:
         raise StepNotFound(wanted, f"`seasoned runs show {trace.trace_id}` lists the steps with their numbers") from None
+
+
+def step_parts(wanted: str) -> tuple[str, str]:
+    """Return the run's and the step's part of `ID/SEQ`.
+
+    Raises:
+        BadInput: it has another form.
+    """
+    head, _, tail = wanted.rpartition("/")
+    if not head or not tail:
+        raise BadInput(f"{wanted!r} names no step: write the run's id, a stroke and the step's number, such as last/3")
+    return head, tail
 
 
 async def _with_messages(log: TraceLog, trace: Trace, step: Step, uid: str) -> Step:

@@ -165,12 +165,12 @@ async def _pause(runner: AgentRunner, trace_id: str, uid: str) -> None:
 
 def _stopped(shown: Shown) -> int:
     trace_id = shown.face.board.trace_id
-    if trace_id is None:
+    if not shown.may_pause:
+        tell("no longer watching; that does not stop the run")
+    elif trace_id is None:
         tell("stopped before anything was recorded")
-    elif shown.may_pause:
-        tell(f"stopped; the run is on the record and can go on:\n  seasoned resume {trace_id}{shown.options}")
     else:
-        tell("no longer watching; the run goes on elsewhere")
+        tell(f"stopped; the run is on the record and can go on:\n  seasoned resume {trace_id}{shown.options}")
     return RESTS
 
 

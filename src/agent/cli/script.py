@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from agent.core.wording import LANGUAGES
 from agent.errors import BadInput
 from agent.llm.contract import Reply, Token
 from agent.testing.scripted import StreamingScriptedLLM, answers_since_user, asks, says, tool_request
 
 MAX_DELAY_S = 600.0
+_ASIDES = frozenset(words[key] for words in LANGUAGES.values() for key in ("final", "go_on"))  # said by the program in the middle of a run
 
 
 class Script(StreamingScriptedLLM):
@@ -27,6 +29,7 @@ class Script(StreamingScriptedLLM):
         self, messages: Sequence[dict[str, Any]], model: str, tools: list[dict[str, Any]] | None = None, **settings: Any
     ) -> AsyncIterator[Token | Reply]:
         """Yield the next reply's words at its pace, then the reply."""
+        messages = [message for message in messages if not (isinstance(message.get("content"), str) and message["content"] in _ASIDES)]
         pieces = [piece async for piece in super().stream(messages, model, tools, **settings)]
         delay_s = self._delays[answers_since_user(messages)]
         for piece in pieces:
