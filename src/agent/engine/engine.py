@@ -199,7 +199,7 @@ class Engine:
                 yield event
             return
         state = await self._read(log, trace_id, None, -1, [])
-        if isinstance(decide(state, head.epoch + 1, {}), Wait):
+        if head.trace.status == "waiting" and isinstance(decide(state, head.epoch + 1, {}), Wait):
             yield tell_ending(trace_id, state, "waiting")[-1]
             return
         needs, raised = self._needs(trace_id, state, keywords, deps), self._raised(trace_id, state, limits)
