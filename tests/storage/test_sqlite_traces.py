@@ -305,6 +305,17 @@ async def test_pruned_pages_are_used_again_and_words_are_gone(store: SqliteTrace
     assert [await store.database.read(lambda db, t=table: db.execute(f"select count(*) from {t}").fetchone()[0]) for table in tables] == [0] * 4  # type: ignore[misc]
 
 
+async def test_blobs_that_a_killed_prune_left_are_swept_by_the_next(store: SqliteTraceStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "SWEPT_AT_ONCE", 2)
+    kept = await opened(store, [fact("", 0, result="kept" * 20_000)])
+    for n in range(5):
+        await execute(store, f"insert into blob(hash, data) values(x'0{n}', x'00')")
+    await store.prune(before=MOMENT)
+
+    assert await store.database.read(lambda db: db.execute("select count(*) from blob").fetchone()) == (1,)
+    assert await store.verify(kept.trace_id) == 1
+
+
 async def test_what_was_resumed_or_continued_meanwhile_is_not_pruned(store: SqliteTraceStore) -> None:
     old = [await recorded(store, created_at=MOMENT, conversation_id=f"c{n}") for n in range(4)]
     for trace in old:

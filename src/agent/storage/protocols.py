@@ -46,7 +46,7 @@ class TraceStore(Protocol):
         ...
 
     async def add_step(self, step: Step) -> str:
-        """Append one step at any free sequence and return its id; `step.data` is copied.
+        """Append one step at any free sequence and return its id; `step.data` is copied, as plain JSON data and bytes.
 
         Raises:
             SequenceTaken: the trace has a step of this sequence. Nothing was written.
@@ -156,7 +156,8 @@ class TraceLog(TraceStore, Protocol):
     async def changes_since(self, cursor: int | None) -> tuple[list[tuple[str, int]], int]:
         """Return (trace id, sequence) of what was committed after `cursor` by any process, and the new cursor.
 
-        With None: nothing, and where the log ends now.
+        In the order of commit, and perhaps only the first part: ask again from the new cursor. With None: nothing, and where the
+        log ends now.
         """
         ...
 
@@ -184,7 +185,13 @@ class TraceLog(TraceStore, Protocol):
         statuses: Sequence[str] = ("completed", "limit_reached", "cancelled", "failed"),
         is_dry_run: bool = False,
     ) -> list[str]:
-        """Remove ended traces created before a moment, with blobs nobody else uses; return their ids."""
+        """Remove ended traces created before a moment, with blobs nobody else uses; return their ids, newest first.
+
+        A trace that a kept one goes on from (a fork's parent, an earlier run of a conversation) stays. Freed space is used again.
+
+        Raises:
+            BadInput: a status is none at which a run has ended.
+        """
         ...
 
     async def backup(self, target: Path) -> int:

@@ -162,7 +162,7 @@ def _insert(db: sqlite3.Connection, no: int, step: Coded, link: bytes) -> int:
         _name(db, no, step_no, step.name)
     for digest, data in step.blobs:
         db.execute("insert or ignore into blob(hash, data) values(?, ?)", (digest, data))
-        db.execute("insert or ignore into blob_use(blob, trace) select id, ? from blob where hash=?", (no, digest))
+        db.execute("insert or ignore into blob_use(trace, blob) select ?, id from blob where hash=?", (no, digest))
     return step_no
 
 

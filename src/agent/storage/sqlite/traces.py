@@ -61,6 +61,7 @@ class SqliteTraceStore:
         columns, coded = append.columns_of(_fields(trace)), encode_steps(trace.trace_id, steps, 1)
 
         def record(db: sqlite3.Connection) -> None:
+            """Record trace, steps and owner."""
             append.insert_trace(db, trace, columns, owner=self.owner)
             append.append_steps(db, trace.trace_id, coded, {}, epoch=1)
             self._beat_if_due(db)
@@ -99,6 +100,7 @@ class SqliteTraceStore:
         """See `TraceLog`."""
 
         def take(db: sqlite3.Connection) -> int:
+            """Take it, with a beat."""
             epoch = append.claim(db, trace_id, expected_epoch, self.owner)
             self._beat_if_due(db)
             return epoch
@@ -127,6 +129,7 @@ class SqliteTraceStore:
         """See `TraceLog`."""
 
         def read(db: sqlite3.Connection) -> list[Step]:
+            """Read what that uid may see."""
             return restore.get_steps(rows.SqliteRows(db), trace_id, after, limit) if rows.is_visible(db, trace_id, uid) else []
 
         return await self.database.read(read, is_small=_is_small(limit))
@@ -135,6 +138,7 @@ class SqliteTraceStore:
         """See `TraceLog`."""
 
         def read(db: sqlite3.Connection) -> Step:
+            """Read what that uid may see."""
             if not rows.is_visible(db, trace_id, uid):
                 raise TraceNotFound(trace_id)
             return restore.get_step(rows.SqliteRows(db), trace_id, step_id)
@@ -145,6 +149,7 @@ class SqliteTraceStore:
         """See `TraceLog`."""
 
         def read(db: sqlite3.Connection) -> list[Step]:
+            """Read what that uid may see."""
             return restore.get_trace_steps(rows.SqliteRows(db), trace_id) if rows.is_visible(db, trace_id, uid) else []
 
         return await self.database.read(read)
@@ -194,6 +199,9 @@ class SqliteTraceStore:
         for n in range(0, len(found), upkeep.AT_ONCE):  # small transactions: runs go on in between
             part = found[n : n + upkeep.AT_ONCE]
             removed += await self.database.write(lambda db, part=part: upkeep.remove(db, part, wanted))  # type: ignore[misc]  # mypy cannot infer it
+        swept = 1
+        while swept:  # also what an earlier prune left, if it was killed
+            swept = await self.database.write(upkeep.sweep)
         return removed
 
     async def backup(self, target: Path) -> int:

@@ -11,6 +11,8 @@ from agent.storage.verify import check_trace
 
 AT_ONCE = 20
 """So many traces are removed in one transaction."""
+SWEPT_AT_ONCE = 200
+"""So many blobs."""
 
 
 def verify(db: sqlite3.Connection, trace_id: str) -> int:
@@ -41,18 +43,21 @@ def removable(db: sqlite3.Connection, wanted: Wanted) -> list[str]:
 
 
 def remove(db: sqlite3.Connection, trace_ids: Sequence[str], wanted: Wanted) -> list[str]:
-    """Remove those of the traces that may still go, with blobs nobody else uses; return their ids."""
+    """Remove those of the traces that may still go and return their ids; `sweep` then removes the blobs."""
     gone = _still_removable(db, trace_ids, wanted)
     ((last,),) = db.execute("select coalesce(max(id), 0) from step").fetchall()
     for trace_id in gone:
         ((no,),) = db.execute("select no from trace where id=?", (trace_id,)).fetchall()
-        blobs = db.execute("select blob from blob_use where trace=?", (no,)).fetchall()
         for table in ("blob_use", "step_name", "step"):
             db.execute(f"delete from {table} where trace=?", (no,))  # noqa: S608  # our own table names
         db.execute("delete from trace where no=?", (no,))
-        db.executemany("delete from blob where id=?1 and not exists (select 1 from blob_use where blob=?1)", blobs)
     _keep_count(db, last)
     return gone
+
+
+def sweep(db: sqlite3.Connection) -> int:
+    """Remove some of the blobs that no trace uses, and return how many: 0, when there are no more."""
+    return db.execute("delete from blob where id in (select id from blob where id not in (select blob from blob_use) limit ?)", (SWEPT_AT_ONCE,)).rowcount
 
 
 def _still_removable(db: sqlite3.Connection, trace_ids: Sequence[str], wanted: Wanted) -> list[str]:

@@ -55,13 +55,12 @@ create table blob(
 );
 
 create table blob_use(       -- which traces hold a blob: the last one takes it along
-  blob integer not null,
   trace integer not null,
-  unique(trace, blob)
-);
-create index blob_use_blob on blob_use(blob);
+  blob integer not null,
+  primary key(trace, blob)
+) without rowid;             -- rows that are nothing but their key
 
 create table process(        -- who drives runs, and when it last said so
-  owner text not null unique,
+  owner text primary key,
   beat integer not null
-);
+) without rowid;
