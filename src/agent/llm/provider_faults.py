@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, ModelRequestRejectedError, UnexpectedModelBehavior, UserError
 
-from agent.errors import AgentError, ModelError, ModelRejected, ModelUnavailable
+from agent.errors import AgentError, ModelError, ModelNotConfigured, ModelRejected, ModelUnavailable
 from agent.llm.faults import Caller, refused
 
 # Our side of the request could not be built, or the answer not be read: the same call fails again.
@@ -17,7 +17,7 @@ def mapped(caller: Caller, key_hint: str = "") -> Iterator[None]:
     """Turn what pydantic-ai and the vendors' clients raise into our errors; the originals, which hold the request, are not kept."""
     try:
         yield
-    except AgentError:
+    except (AgentError, Warning):  # a warning, where a program made errors of them
         raise
     except Exception as error:  # noqa: BLE001  # seven vendors' clients and their transports share no other root
         raise _ours(error, caller, key_hint) from None
@@ -33,9 +33,22 @@ def _ours(error: Exception, caller: Caller, key_hint: str) -> ModelError:
         return ModelUnavailable(f"{caller} cannot be reached, or broke off: {words}", retry_after_s=error.retry_after)
     if isinstance(error, UnexpectedModelBehavior):
         return ModelUnavailable(f"{caller} answered something that cannot be read: {words}")
+    if type(error).__module__.startswith("botocore"):
+        return _from_boto(error, f"{caller}: {words}")
     if isinstance(error, (UserError, *_WRONG)):
         return ModelRejected(f"{caller}: the request could not be built, or its answer not be read: {words}")
     return ModelUnavailable(f"{caller} cannot be reached, or broke off: {words} ({type(error).__name__})")
+
+
+def _from_boto(error: Exception, words: str) -> ModelError:
+    from botocore.exceptions import ConnectionError as NoConnection
+    from botocore.exceptions import HTTPClientError, NoAuthTokenError, NoCredentialsError, NoRegionError, PartialCredentialsError
+
+    if isinstance(error, (NoAuthTokenError, NoCredentialsError, NoRegionError, PartialCredentialsError)):
+        return ModelNotConfigured(f"{words}: set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_DEFAULT_REGION")
+    if isinstance(error, (HTTPClientError, NoConnection)):
+        return ModelUnavailable(words)
+    return ModelRejected(words)
 
 
 def _from_http(error: ModelHTTPError, caller: Caller, key_hint: str) -> ModelError:

@@ -1,6 +1,6 @@
 """Call settings in OpenAI's words as pydantic-ai's, for every provider."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from pydantic_ai.models import ModelRequestParameters
@@ -14,10 +14,11 @@ _RENAMED = {"max_completion_tokens": "max_tokens", "stop": "stop_sequences", "re
 _APART = frozenset({"response_format", "tool_choice", "stream", "timeout"})
 
 
-def model_settings(settings: Mapping[str, Any], *, timeout_s: float, has_tools: bool) -> ModelSettings:
+def model_settings(settings: Mapping[str, Any], *, timeout_s: float, has_tools: bool, unknown: Collection[str]) -> ModelSettings:
     """Return `settings` renamed; None means "not given". A provider leaves aside what it does not know.
 
-    Settings of one provider only (`anthropic_…`, `google_…`) pass as they are. The provider's client tries once.
+    Settings of one provider only (`anthropic_…`, `google_…`) pass as they are. The provider's client tries once. Our own timeout is not
+    told to a provider that does not know one (`unknown`): it would warn at each call.
     """
     out: dict[str, Any] = {}
     for key, value in settings.items():
@@ -29,7 +30,8 @@ def model_settings(settings: Mapping[str, Any], *, timeout_s: float, has_tools: 
         out["tool_choice"] = _tool_choice(settings["tool_choice"])
     if not has_tools:
         out.pop("parallel_tool_calls", None)
-    return cast("ModelSettings", {**out, "timeout": timeout_s, "max_retries": 0})
+    own = {key: value for key, value in (("timeout", timeout_s), ("max_retries", 0)) if key not in unknown}
+    return cast("ModelSettings", {**out, **own})
 
 
 def request_parameters(tools: list[ToolDefinition], response_format: Any) -> ModelRequestParameters:

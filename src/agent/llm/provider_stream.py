@@ -1,6 +1,9 @@
-"""pydantic-ai's stream events as tokens."""
+"""pydantic-ai's stream events as tokens, and whether a stream came to its end."""
+
+from typing import Any
 
 from pydantic_ai.messages import (
+    ModelResponse,
     ModelResponseStreamEvent,
     PartDeltaEvent,
     PartStartEvent,
@@ -11,6 +14,7 @@ from pydantic_ai.messages import (
     ToolCallPart,
     ToolCallPartDelta,
 )
+from pydantic_ai.models import Model
 
 from agent.llm.contract import Token
 
@@ -33,6 +37,18 @@ def tokens_of(event: ModelResponseStreamEvent, positions: dict[int, int]) -> lis
         if isinstance(event.delta, ToolCallPartDelta) and isinstance(event.delta.args_delta, str):
             return _arguments(event.delta.args_delta, positions.setdefault(event.index, len(positions)))
     return []
+
+
+def is_whole(response: ModelResponse, model: Model[Any]) -> bool:
+    """Return whether a stream told why it ended; one that did not was cut, however clean the end of its connection looked.
+
+    For chat completions a missing reason is made up there ("stop"); only the raw one tells.
+    """
+    if response.state != "complete":
+        return False
+    if any(kind.__name__ == "OpenAIChatModel" for kind in type(model).__mro__):
+        return bool((response.provider_details or {}).get("finish_reason")) or response.finish_reason == "content_filter"
+    return response.finish_reason is not None
 
 
 def _text(kind: str, text: str | None) -> list[Token]:

@@ -119,8 +119,8 @@ class ProviderModel:
                     yield part
                 else:
                     response = part
-        if response is None or not _is_whole(response):
-            raise ModelUnavailable(f"{caller}: the stream was cut {'in the middle' if response and response.parts else 'before anything came'}")
+        if response is None:
+            raise ModelUnavailable(f"{caller}: the stream was cut before anything came")
         yield await self._finished(response, named, caller)
 
     async def aclose(self) -> None:
@@ -148,7 +148,7 @@ class ProviderModel:
         from pydantic_ai.direct import model_request_stream
 
         from agent.llm.provider_faults import mapped
-        from agent.llm.provider_stream import tokens_of
+        from agent.llm.provider_stream import is_whole, tokens_of
 
         with mapped(caller, self._key_hint()):
             opened = model_request_stream(model, request[0], model_settings=request[1], model_request_parameters=request[2], instrument=False)
@@ -158,7 +158,10 @@ class ProviderModel:
                 async for event in events:
                     for token in tokens_of(event, positions):
                         yield token
-                yield stream.get()
+                response = stream.get()
+                if not is_whole(response, model):
+                    raise ModelUnavailable(f"{caller}: the stream was cut {'in the middle' if response.parts else 'before anything came'}")
+                yield response
 
     async def _prepared(
         self, messages: Sequence[dict[str, Any]], tools: list[dict[str, Any]] | None, settings: Mapping[str, Any], named: str
@@ -168,7 +171,7 @@ class ProviderModel:
         from agent.llm.provider_settings import model_settings, request_parameters
 
         definitions = tool_definitions(tools)
-        told = model_settings(settings, timeout_s=self._limit_s(settings), has_tools=bool(definitions))
+        told = model_settings(settings, timeout_s=self._limit_s(settings), has_tools=bool(definitions), unknown=model.unsupported_settings)
         return model, (model_messages(messages, self._provider), told, request_parameters(definitions, settings.get("response_format")))
 
     async def _opened(self, named: str) -> "Model[Any]":
@@ -216,9 +219,3 @@ class ProviderModel:
 
 def _late(caller: Caller, limit_s: float) -> ModelUnavailable:
     return ModelUnavailable(f"{caller} did not finish its answer within {limit_s:g} s (timeout_s)")
-
-
-def _is_whole(response: "ModelResponse") -> bool:
-    """Whether a stream told why it ended; one that did not was cut, however clean the end of its connection looked."""
-    details = response.provider_details or {}
-    return response.state == "complete" and bool(response.finish_reason or details.get("finish_reason"))
