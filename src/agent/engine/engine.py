@@ -199,6 +199,8 @@ class Engine:
                 yield event
             return
         state = await self._read(log, trace_id, None, -1, [])
+        if state.input is None:
+            raise Unsupported(f"trace {trace_id!r} begins with no 'input' step: another runner recorded it, so it can be read but not resumed")
         if head.trace.status == "waiting" and isinstance(decide(state, head.epoch + 1, {}), Wait):
             yield tell_ending(trace_id, state, "waiting")[-1]
             return
