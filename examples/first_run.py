@@ -6,10 +6,12 @@
 Needs Python 3.11 or newer and, for the model, about 2 GB of free disk. Nothing is sent anywhere but to the package registry.
 """
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,12 +46,9 @@ def main() -> int:
 
 def found_uv() -> list[str] | None:
     """Return how uv is called here, or None."""
-    try:
-        subprocess.run([sys.executable, "-m", "uv", "--version"], capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        path = shutil.which("uv")
-        return [path] if path else None
-    return [sys.executable, "-m", "uv"]
+    places = [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user"), os.environ.get("PATH", "")]
+    path = shutil.which("uv", path=os.pathsep.join(places))
+    return [path] if path else None
 
 
 def install_with_model(uv: list[str]) -> str | None:
@@ -82,12 +81,12 @@ def environment_folder() -> Path:
 def sync(uv: list[str], *extras: str) -> bool:
     """Install the project with extras; return whether that worked. What is installed besides stays."""
     command = [*uv, "sync", "--project", str(ROOT), "--python", sys.executable, "--no-dev", "--inexact", *extras]
-    return subprocess.run(command, env=registry_of_pip() | os.environ, check=False).returncode == 0
+    return subprocess.run(command, env=environment(), check=False).returncode == 0
 
 
 def seasoned(uv: list[str], *arguments: str) -> int:
     """Run the command in the project's environment; return its exit code. Ctrl-C is its own to handle."""
-    process = subprocess.Popen([*uv, "run", "--project", str(ROOT), "--no-sync", "seasoned", *arguments])
+    process = subprocess.Popen([*uv, "run", "--project", str(ROOT), "--no-sync", "seasoned", *arguments], env=environment())
     while True:
         try:
             return process.wait()
@@ -95,26 +94,26 @@ def seasoned(uv: list[str], *arguments: str) -> int:
             continue
 
 
-def registry_of_pip() -> dict[str, str]:
-    """Return settings that have uv ask the package registry that pip asks on this machine: it does not read pip's own."""
-    if any(name in os.environ for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_NO_INDEX")):
-        return {}
+def environment() -> dict[str, str]:
+    """Return the environment for uv: the one here, and settings that have it ask the package registry that pip asks on this machine."""
+    found = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}  # uv makes the project's own
+    if any(name in found for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_NO_INDEX", "UV_CONFIG_FILE")):
+        return found
+    settings = settings_of_pip()
     wanted = {"UV_DEFAULT_INDEX": "index-url", "UV_INDEX": "extra-index-url", "UV_FIND_LINKS": "find-links", "SSL_CERT_FILE": "cert"}
-    found = {}
-    for name, option in wanted.items():
-        value = os.environ.get("PIP_" + option.upper().replace("-", "_")) or pip_setting(option)
-        if value:
-            found[name] = " ".join(value.split())
-    return found
+    return {name: " ".join(settings[option].split()) for name, option in wanted.items() if settings.get(option)} | found
 
 
-def pip_setting(option: str) -> str:
-    """Return a setting of pip's files; nothing where there is none."""
-    for section in ("install", "global"):
-        done = subprocess.run([sys.executable, "-m", "pip", "config", "get", f"{section}.{option}"], capture_output=True, text=True, check=False)
-        if done.returncode == 0 and done.stdout.strip():
-            return done.stdout.strip()
-    return ""
+def settings_of_pip() -> dict[str, str]:
+    """Return pip's settings, which uv does not read: those for `install` win over global ones, those of the environment over both."""
+    done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    found: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
+    for line in done.stdout.splitlines():
+        key, _, value = line.partition("=")
+        section, _, option = key.partition(".")
+        if section in found and value[:1] in ("'", '"'):
+            found[section][option] = str(ast.literal_eval(value))
+    return found["global"] | found["install"] | found[":env:"]
 
 
 def say_what_next(*, has_model: bool) -> None:

@@ -1,6 +1,7 @@
 """A conversation: each line a run that goes on from the one before."""
 
 import asyncio
+import signal
 import sys
 
 from agent.cli.casting import Cast, cast_of, folders_of
@@ -73,6 +74,7 @@ def _next_line(*, is_asking: bool) -> str | None:
         line = sys.stdin.readline(MAX_LINE_CHARS)
         return line.strip() if line else None
     for left in (1, 0):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a run's own handling of it may have been the last
         try:
             return input(_prompt()).strip()
         except EOFError:
