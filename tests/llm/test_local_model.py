@@ -104,9 +104,9 @@ async def test_without_tools_it_answers_in_text_as_it_forms(model: LocalModel) -
 
 
 async def test_the_answer_beside_tools_is_streamed_too(model: LocalModel) -> None:
-    messages = [{"role": "user", "content": "What is 3 + 4?"}]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "What is 3 + 4?"}]
     call = {"id": "1", "type": "function", "function": {"name": "calculator", "arguments": '{"expression": "3 + 4"}'}}
-    messages += [{"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "tool_call_id": "1", "content": "7"}]  # type: ignore[dict-item]  # messages are of many shapes
+    messages += [{"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "tool_call_id": "1", "content": "7"}]
     *tokens, reply = [part async for part in model.stream(messages, "local", TOOLS, tool_choice="none")]
 
     assert isinstance(reply, dict)
@@ -130,7 +130,7 @@ async def test_a_wished_tool_and_a_wished_shape_are_kept_to(model: LocalModel) -
 async def test_a_conversation_that_is_too_long_is_shortened_or_refused_clearly(usable: None) -> None:
     small = LocalModel(context_tokens=1024, max_reply_tokens=32)
     call = {"id": "1", "type": "function", "function": {"name": "read_file", "arguments": '{"path": "a.txt"}'}}
-    long_result = [
+    long_result: list[dict[str, Any]] = [
         {"role": "user", "content": "What is in a.txt?"},
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "1", "content": "pears 7731 " * 2000},

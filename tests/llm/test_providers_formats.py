@@ -11,13 +11,18 @@ import pytest
 
 pytest.importorskip("pydantic_ai", reason="needs the extra providers")
 
+from agent.errors import ModelUnavailable
 from agent.llm.contract import Reply, Token
 from agent.llm.providers import ProviderModel
 
 KEY = "sk-test-0123456789abcdef"
 TOOL = {
     "type": "function",
-    "function": {"name": "read_file", "description": "Read.", "parameters": {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}},
+    "function": {
+        "name": "read_file",
+        "description": "Read.",
+        "parameters": {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]},
+    },
 }
 A, B = {"path": "a.txt"}, {"path": "b.txt"}
 
@@ -32,7 +37,16 @@ def anthropic(*, done: bool = False) -> dict[str, Any]:
     usage = {"input_tokens": 3, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 2, "output_tokens": 20}
     content = [{"type": "text", "text": "Done"}] if done else parts
     reason = "end_turn" if done else "tool_use"
-    return {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": content, "stop_reason": reason, "stop_sequence": None, "usage": usage}
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "content": content,
+        "stop_reason": reason,
+        "stop_sequence": None,
+        "usage": usage,
+    }
 
 
 def anthropic_stream() -> list[tuple[str, dict[str, Any]]]:
@@ -61,14 +75,34 @@ def google(*, done: bool = False) -> dict[str, Any]:
     ]
     content = {"role": "model", "parts": [{"text": "Done"}] if done else parts}
     usage = {"promptTokenCount": 10, "cachedContentTokenCount": 5, "candidatesTokenCount": 8, "thoughtsTokenCount": 12, "totalTokenCount": 30}
-    return {"candidates": [{"content": content, "finishReason": "STOP", "index": 0}], "usageMetadata": usage, "modelVersion": "gemini-3-pro", "responseId": "r1"}
+    return {
+        "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": usage,
+        "modelVersion": "gemini-3-pro",
+        "responseId": "r1",
+    }
 
 
 def responses(*, done: bool = False) -> dict[str, Any]:
-    said = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": "Done" if done else "Looking", "annotations": []}]}
+    said = {
+        "type": "message",
+        "id": "msg_1",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": "Done" if done else "Looking", "annotations": []}],
+    }
     thought = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hmm"}], "encrypted_content": "U0lHTg=="}
-    calls = [{"type": "function_call", "id": f"fc_{n}", "call_id": f"call_{n}", "name": "read_file", "arguments": json.dumps(args), "status": "completed"} for n, args in ((1, A), (2, B))]
-    usage = {"input_tokens": 10, "input_tokens_details": {"cached_tokens": 5}, "output_tokens": 20, "output_tokens_details": {"reasoning_tokens": 12}, "total_tokens": 30}
+    calls = [
+        {"type": "function_call", "id": f"fc_{n}", "call_id": f"call_{n}", "name": "read_file", "arguments": json.dumps(args), "status": "completed"}
+        for n, args in ((1, A), (2, B))
+    ]
+    usage = {
+        "input_tokens": 10,
+        "input_tokens_details": {"cached_tokens": 5},
+        "output_tokens": 20,
+        "output_tokens_details": {"reasoning_tokens": 12},
+        "total_tokens": 30,
+    }
     output = [said] if done else [thought, said, *calls]
     more = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
     return {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "gpt-5", "output": output, "usage": usage, **more}
@@ -93,7 +127,10 @@ def responses_stream() -> list[tuple[str, dict[str, Any]]]:
 
 
 def chat(message: dict[str, Any], *, done: bool = False) -> dict[str, Any]:
-    calls = [{"id": f"call{n}abcde", "type": "function", "index": n - 1, "function": {"name": "read_file", "arguments": json.dumps(args)}} for n, args in ((1, A), (2, B))]
+    calls = [
+        {"id": f"call{n}abcde", "type": "function", "index": n - 1, "function": {"name": "read_file", "arguments": json.dumps(args)}}
+        for n, args in ((1, A), (2, B))
+    ]
     said = {"role": "assistant", "content": "Done"} if done else {"role": "assistant", "content": "Looking", "tool_calls": calls, **message}
     usage = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
     choice = {"index": 0, "message": said, "finish_reason": "stop" if done else "tool_calls", "native_finish_reason": "stop"}
@@ -109,7 +146,12 @@ def chat_stream(message: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     deltas += [{"tool_calls": [call]} for call in said["tool_calls"]]
     head = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "served", "provider": "x"}
     chunks = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
-    last = {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls", "native_finish_reason": "x"}], "usage": whole["usage"], "x_groq": {"id": "r", "usage": whole["usage"]}}
+    last = {
+        **head,
+        "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls", "native_finish_reason": "x"}],
+        "usage": whole["usage"],
+        "x_groq": {"id": "r", "usage": whole["usage"]},
+    }
     return [("", chunk) for chunk in [*chunks, last]]
 
 
@@ -155,7 +197,9 @@ FORMATS = {
     "google": Format("gemini-3-pro-preview", google, lambda: [("", google())], "U0lHTg=="),
     "openai-responses": Format("gpt-5", responses, responses_stream, "U0lHTg==", "/v1"),
     "bedrock": Format("us.anthropic.claude-sonnet-4-5-20250929-v1:0", bedrock, bedrock_stream, "U0lHTg=="),
-    "mistral": chat_format("magistral-medium-latest", "Hmm", "", content=[{"type": "thinking", "thinking": [{"type": "text", "text": "Hmm"}]}, {"type": "text", "text": "Looking"}]),
+    "mistral": chat_format(
+        "magistral-medium-latest", "Hmm", "", content=[{"type": "thinking", "thinking": [{"type": "text", "text": "Hmm"}]}, {"type": "text", "text": "Looking"}]
+    ),
     "groq": chat_format("openai/gpt-oss-120b", "Looking", "", reasoning="Hmm"),
     "deepseek": chat_format("deepseek-reasoner", "Hmm", "/v1", reasoning_content="Hmm"),
     "openrouter": chat_format(
@@ -177,7 +221,9 @@ def region(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(server: Any, name: str) -> ProviderModel:
-    return ProviderModel(name, FORMATS[name].model, base_url=server.url.removesuffix("/v1") + FORMATS[name].base, api_key=None if name == "bedrock" else KEY, timeout_s=20)
+    return ProviderModel(
+        name, FORMATS[name].model, base_url=server.url.removesuffix("/v1") + FORMATS[name].base, api_key=None if name == "bedrock" else KEY, timeout_s=20
+    )
 
 
 def streams(server: Any, name: str, *, events: int | None = None) -> None:
@@ -264,8 +310,12 @@ async def test_thoughts_and_parallel_calls_come_back_on_turn_two(chat_server: An
 @pytest.mark.parametrize("name", FORMATS)
 async def test_another_providers_state_is_dropped_and_the_words_are_told(chat_server: Any, name: str) -> None:
     call = {"id": "call1abcd", "type": "function", "function": {"name": "read_file", "arguments": '{"path": "a.txt"}'}}
-    state = {"provider": "elsewhere", "format": "pydantic-ai", "response": {"parts": [{"part_kind": "thinking", "content": "SECRET THOUGHT"}], "kind": "response"}}
-    history = [
+    state = {
+        "provider": "elsewhere",
+        "format": "pydantic-ai",
+        "response": {"parts": [{"part_kind": "thinking", "content": "SECRET THOUGHT"}], "kind": "response"},
+    }
+    history: list[dict[str, Any]] = [
         {"role": "user", "content": "Read."},
         {"role": "assistant", "content": "Looking", "tool_calls": [call], "provider_state": state},
         {"role": "tool", "tool_call_id": "call1abcd", "content": "text"},
@@ -285,7 +335,7 @@ async def test_another_providers_state_is_dropped_and_the_words_are_told(chat_se
 @pytest.mark.parametrize("name", FORMATS)
 async def test_malformed_arguments_in_the_history_do_not_break_a_call(chat_server: Any, name: str, arguments: str | None) -> None:
     call = {"id": "call1abcd", "type": "function", "function": {"name": "read_file", "arguments": arguments}}
-    history = [
+    history: list[dict[str, Any]] = [
         {"role": "user", "content": "Read."},
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "call1abcd", "content": "The arguments cannot be used."},
@@ -300,13 +350,15 @@ async def test_malformed_arguments_in_the_history_do_not_break_a_call(chat_serve
 
 @pytest.mark.parametrize("name", FORMATS)
 async def test_a_stream_cut_in_the_middle_may_be_tried_again(chat_server: Any, name: str) -> None:
-    from agent.errors import ModelUnavailable
-
     model = opened(chat_server, name)
     if name == "google":
         cut = google()
         del cut["candidates"][0]["finishReason"]
-        chat_server.answers.append(lambda writer: writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\ndata: " + json.dumps(cut).encode() + b"\n\n"))
+        chat_server.answers.append(
+            lambda writer: writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\ndata: " + json.dumps(cut).encode() + b"\n\n"
+            )
+        )
     else:
         streams(chat_server, name, events=4)
 

@@ -41,12 +41,11 @@ def _ours(error: Exception, caller: Caller, key_hint: str) -> ModelError:
 
 
 def _from_boto(error: Exception, words: str) -> ModelError:
-    from botocore.exceptions import ConnectionError as NoConnection
-    from botocore.exceptions import HTTPClientError, NoAuthTokenError, NoCredentialsError, NoRegionError, PartialCredentialsError
+    from botocore import exceptions as boto  # type: ignore[import-untyped]  # it has no types
 
-    if isinstance(error, (NoAuthTokenError, NoCredentialsError, NoRegionError, PartialCredentialsError)):
+    if isinstance(error, (boto.NoAuthTokenError, boto.NoCredentialsError, boto.NoRegionError, boto.PartialCredentialsError)):
         return ModelNotConfigured(f"{words}: set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_DEFAULT_REGION")
-    if isinstance(error, (HTTPClientError, NoConnection)):
+    if isinstance(error, (boto.HTTPClientError, boto.ConnectionError)):
         return ModelUnavailable(words)
     return ModelRejected(words)
 
@@ -54,6 +53,8 @@ def _from_boto(error: Exception, words: str) -> ModelError:
 def _from_http(error: ModelHTTPError, caller: Caller, key_hint: str) -> ModelError:
     hint = key_hint if error.status_code in (401, 403) else ""
     body = error.body if error.body is not None else error.hint
+    if isinstance(body, dict) and isinstance(body.get("Error"), dict):  # as boto3 tells it
+        body = {"message": body["Error"].get("Message") or body.get("message") or body["Error"].get("Code")}
     mine = refused(caller, error.status_code, body, error.headers, hint=hint)
     if isinstance(mine, ModelUnavailable) and mine.retry_after_s is None:
         mine.retry_after_s = error.retry_after

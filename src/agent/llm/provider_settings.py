@@ -34,8 +34,8 @@ def model_settings(settings: Mapping[str, Any], *, timeout_s: float, has_tools: 
     return cast("ModelSettings", {**out, **own})
 
 
-def request_parameters(tools: list[ToolDefinition], response_format: Any) -> ModelRequestParameters:
-    """Return what the model may do: call `tools`, and answer in `response_format`.
+def request_parameters(tools: list[ToolDefinition], response_format: Any, *, is_native: bool) -> ModelRequestParameters:
+    """Return what the model may do: call `tools`, and answer in `response_format`, which a model that does not know such is asked for in words.
 
     Raises:
         Unsupported: the format is not `text` or `json_schema`.
@@ -46,7 +46,7 @@ def request_parameters(tools: list[ToolDefinition], response_format: Any) -> Mod
     if not isinstance(given, Mapping) or not isinstance(given.get("schema"), Mapping):
         raise Unsupported("response_format must be {'type': 'json_schema', 'json_schema': {'name': …, 'schema': {…}}} with this provider")
     shape = OutputObjectDefinition(json_schema=dict(given["schema"]), name=given.get("name"), description=given.get("description"), strict=given.get("strict"))
-    return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=shape)
+    return ModelRequestParameters(function_tools=tools, output_mode="native" if is_native else "prompted", output_object=shape)
 
 
 def _tool_choice(choice: Any) -> Any:

@@ -171,8 +171,9 @@ class ProviderModel:
         from agent.llm.provider_settings import model_settings, request_parameters
 
         definitions = tool_definitions(tools)
+        is_native = bool(model.profile.get("supports_json_schema_output"))
         told = model_settings(settings, timeout_s=self._limit_s(settings), has_tools=bool(definitions), unknown=model.unsupported_settings)
-        return model, (model_messages(messages, self._provider), told, request_parameters(definitions, settings.get("response_format")))
+        return model, (model_messages(messages, self._provider), told, request_parameters(definitions, settings.get("response_format"), is_native=is_native))
 
     async def _opened(self, named: str) -> "Model[Any]":
         models = self._models.setdefault(asyncio.get_running_loop(), {})
