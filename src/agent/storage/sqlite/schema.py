@@ -15,14 +15,15 @@ APPLICATION_ID = 0x5EA50ED  # "seasoned", as far as hex digits go; SQLite keeps 
 PAGE_SIZE = 4096
 _MAGIC = b"SQLite format 3\0"
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
+_REMARK = re.compile(r"\s*--.*")  # SQLite keeps the text of a definition: remarks would take pages of every file
 
 
 @cache
-def migrations() -> tuple[tuple[int, str], ...]:
-    """Return (number, script) of every migration, in order."""
-    folder = resources.files("agent.storage.sqlite").joinpath("migrations")
+def migrations(*part: str) -> tuple[tuple[int, str], ...]:
+    """Return (number, script) of every migration of the file, or of one of its parts, in order."""
+    folder = resources.files("agent.storage.sqlite").joinpath("migrations", *part)
     found = ((_NAME.fullmatch(entry.name), entry) for entry in folder.iterdir())
-    return tuple(sorted((int(name[1]), entry.read_text("utf-8")) for name, entry in found if name))
+    return tuple(sorted((int(name[1]), _REMARK.sub("", entry.read_text("utf-8"))) for name, entry in found if name))
 
 
 def check_place(path: Path) -> None:
@@ -96,8 +97,10 @@ def _use_wal(db: sqlite3.Connection, path: Path, timeout_s: float) -> None:
 
 
 def _version(db: sqlite3.Connection, path: Path) -> int:
-    ((app,), (version,)) = (db.execute(f"pragma {name}").fetchone() for name in ("application_id", "user_version"))
-    if app != APPLICATION_ID and (app or version or db.execute("select 1 from sqlite_master").fetchone()):
+    # The id last: while another process makes the file, a table without our id would pass for another program's.
+    questions = ("select count(*) from sqlite_master", "pragma user_version", "pragma application_id")
+    ((tables,), (version,), (app,)) = (db.execute(question).fetchone() for question in questions)
+    if app != APPLICATION_ID and (app or version or tables):
         raise ForeignFile(f"{str(path)!r} is the database of another program, and was left alone: choose another file")
     newest = migrations()[-1][0]
     if version > newest:
