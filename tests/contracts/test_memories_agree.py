@@ -16,6 +16,7 @@ from agent.storage.protocols import MemoryCurator
 from agent.storage.ram.memories import RamMemoryStore
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.memories import SqliteMemoryStore
+from agent.storage.sqlite.parts import Part
 from agent.testing.clock import FakeClock
 
 WORDS = ["refund", "refunds", "order", "card", "the", "退款", "订单", "请问退款", "check", "paid", "ＣＡＲＤ", "don't"]
@@ -89,10 +90,10 @@ def test_both_stores_and_a_rebuilt_one_tell_the_same(life: list[tuple[Any, ...]]
         whole = await seen(in_ram)
 
         assert await seen(in_file) == whole
-        tables = await database.read(rows)
+        tables = await Part(database, "memory").read(rows)
         await in_file.rebuild()
         assert await seen(in_file) == whole
-        assert await database.read(rows) == tables
+        assert await Part(database, "memory").read(rows) == tables
         await database.close()
 
     with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +102,7 @@ def test_both_stores_and_a_rebuilt_one_tell_the_same(life: list[tuple[Any, ...]]
 
 def rows(db: Any) -> list[Any]:
     """Return the projection, shelves by what they stand for."""
-    postings = "select kind, scope, uid, token, item, count from memory_posting join memory_shelf on memory_shelf.no = shelf order by item, token"
-    columns = "i.no, id, kind, scope, uid, name, state, created, valid_from, valid_to, length, data"
+    postings = "select kind, scope, owner, token, item, count from memory_posting join memory_shelf on memory_shelf.no = shelf order by item, token"
+    columns = "i.no, id, kind, scope, owner, name, state, created, valid_from, valid_to, length, data"
     items = f"select {columns} from memory_item i join memory_shelf s on s.no = i.shelf order by i.no"
     return [db.execute(items).fetchall(), db.execute(postings).fetchall(), db.execute("select count(*) from memory_shelf").fetchall()]

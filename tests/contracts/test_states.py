@@ -9,7 +9,8 @@ from agent.errors import BadInput
 from agent.storage.protocols import StateStore
 from agent.storage.ram.states import RamStateStore
 from agent.storage.sqlite.database import Database
-from agent.storage.sqlite.states import CLEAN_AT_MOST, SqliteStateStore, delete_state, owner_of, set_state
+from agent.storage.sqlite.owners import owner_of
+from agent.storage.sqlite.states import CLEAN_AT_MOST, SqliteStateStore, delete_state, set_state
 from agent.testing.clock import FakeClock
 from agent.testing.contracts.states import StateStoreContract
 

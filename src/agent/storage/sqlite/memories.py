@@ -15,6 +15,8 @@ from agent.storage import memory_rules
 from agent.storage.memory_log import MAX_ITEM_BYTES, Item, ItemKind, checked_kind, is_visible, moment
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.memory_tables import SqliteLedger, entries, items_of, matches, newest
+from agent.storage.sqlite.owners import owner_of
+from agent.storage.sqlite.parts import Part
 from agent.storage.unicode import findable
 
 T = TypeVar("T")
@@ -35,6 +37,7 @@ class SqliteMemoryStore:
         max_item_bytes: int = MAX_ITEM_BYTES,
     ) -> None:
         self._database = database
+        self._part = Part(database, "memory")
         self._now = now
         self._min_relevance = min_relevance
         self._max_item_bytes = max_item_bytes
@@ -73,13 +76,13 @@ class SqliteMemoryStore:
         words = query_tokens(query)
         if not words:
             return []
-        place = {"kind": kind, "scope": findable(scope), "uid": uid and findable(uid), "now": to_ms(self._now())}
+        place = {"kind": kind, "scope": findable(scope), "owner": _seen_by(uid), "now": to_ms(self._now())}
         await self._index()
-        return await self._database.read(lambda db: _best(db, words, place, floor=self._min_relevance, limit=max(limit, 0)))
+        return await self._part.read(lambda db: _best(db, words, place, floor=self._min_relevance, limit=max(limit, 0)))
 
     async def get(self, item_id: str, *, uid: str | None = None) -> Experience | Skill | None:
         """Return an experience or skill by its id, or None (also where it is another uid's)."""
-        item = await self._database.read(lambda db: SqliteLedger(db).find(item_id), is_small=True)
+        item = await self._part.read(lambda db: SqliteLedger(db).find(item_id), is_small=True)
         return item if item is not None and is_visible(item.uid, uid) else None
 
     async def retire(self, item_id: str, *, by: str | None = None, uid: str | None = None) -> None:
@@ -124,21 +127,21 @@ class SqliteMemoryStore:
 
     async def history(self, *, uid: str | None = None, item_id: str | None = None) -> list[dict[str, Any]]:
         """Return the log, oldest first: number, at, change, item_id, by, uid."""
-        return await self._database.read(lambda db: entries(db, uid=uid, item_id=item_id))
+        return await self._part.read(lambda db: entries(db, uid=uid, item_id=item_id))
 
     async def rebuild(self) -> None:
         """Make the tables of items and their index anew from the log; what they hold is the same afterwards."""
-        await self._database.write(lambda db: SqliteLedger(db).rebuild())
+        await self._part.write(lambda db: SqliteLedger(db).rebuild())
 
     async def _write(self, change: Callable[[SqliteLedger], T]) -> T:
         await self._index()
-        return await self._database.write(lambda db: change(SqliteLedger(db, self._max_item_bytes)))
+        return await self._part.write(lambda db: change(SqliteLedger(db, self._max_item_bytes)))
 
     async def _index(self) -> None:
         """See to it that what is stored and what is asked was cut into tokens alike."""
         if self._is_indexed:
             return
-        if not await self._database.read(lambda db: SqliteLedger(db).is_indexed(), is_small=True):
+        if not await self._part.read(lambda db: SqliteLedger(db).is_indexed(), is_small=True):
             await self.rebuild()
         self._is_indexed = True
 
@@ -159,15 +162,20 @@ class SqliteMemoryStore:
             ExperienceNotFound: there is no item `before` (or it is another uid's).
         """
         wanted = checked_kind(kind)
-        filters = {"kind": wanted, "uid": uid and findable(uid), "scope": scope and findable(scope), "state": state and findable(state)}
+        filters = {"kind": wanted, "owner": _seen_by(uid), "scope": scope and findable(scope), "state": state and findable(state)}
         last = None if before is None else await self.get(before, uid=uid)
         if before is not None and last is None:
             raise ExperienceNotFound(before, "list from the start again")
         seen = {"created": last and to_ms(last.created_at), "id": before}
-        items = await self._database.read(lambda db: newest(db, {**filters, **seen}, limit=limit))
+        items = await self._part.read(lambda db: newest(db, {**filters, **seen}, limit=limit))
         if wanted == "skill":
             return [item for item in items if isinstance(item, Skill)]
         return [item for item in items if isinstance(item, Experience)]
+
+
+def _seen_by(uid: str | None) -> str | bytes | None:
+    """Return whose items a uid sees beside nobody's; None: everybody's."""
+    return None if uid is None else findable(owner_of(uid))
 
 
 def _best(db: sqlite3.Connection, words: Sequence[str], place: Mapping[str, Any], *, floor: float, limit: int) -> list[tuple[Item, float]]:

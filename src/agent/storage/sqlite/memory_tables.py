@@ -11,10 +11,12 @@ from agent.core.rank import Candidate, Corpus
 from agent.core.text import TOKENIZER, tokens
 from agent.models.memory import Skill
 from agent.storage.memory_log import MAX_ITEM_BYTES, Change, Item, applied, decode, encode, id_of, kind_of, searched_text, term_of
+from agent.storage.sqlite.owners import owner_of
 from agent.storage.unicode import findable
 
-_VISIBLE = "(:uid is null or uid is null or uid = :uid)"
-_SHELVES = f"select no from memory_shelf where kind = :kind and scope = :scope and {_VISIBLE}"  # noqa: S608 (constants, as in all below)
+_OF_ID = "no in (select number from memory_log where item_id = ?)"  # an item has the number of one of its entries
+_OWNED = "(:owner is null or owner in ('', :owner))"
+_SHELVES = f"select no from memory_shelf where kind = :kind and scope = :scope and {_OWNED}"  # noqa: S608 (constants, as in all below)
 _IN_USE = "state = 'active' and (valid_from is null or valid_from <= :now) and (valid_to is null or valid_to > :now)"
 _SIZE = f"select count(*), coalesce(sum(length), 0) from memory_item where shelf in ({_SHELVES}) and {_IN_USE}"  # noqa: S608
 _MATCHES = f"""
@@ -23,15 +25,16 @@ _MATCHES = f"""
     where p.shelf in ({_SHELVES}) and token in (select value from json_each(:query)) and {_IN_USE}
 """  # noqa: S608
 _NEWEST = f"""
-    select data from memory_item i join memory_shelf s on s.no = i.shelf
-    where kind = :kind and {_VISIBLE} and (:scope is null or scope = :scope) and (:state is null or state = :state)
+    select data from memory_item
+    where +shelf in (select no from memory_shelf where kind = :kind and (:scope is null or scope = :scope) and {_OWNED})
+    and (:state is null or state = :state)
     and (:created is null or (created, id) < (:created, :id))
     order by created desc, id desc limit :limit
 """  # noqa: S608
-_ENTRIES = f"""
+_ENTRIES = """
     select number, at, change, item_id, by, uid from memory_log
-    where {_VISIBLE} and (:item_id is null or item_id = :item_id) order by number
-"""  # noqa: S608
+    where (:uid is null or uid is null or uid = :uid)
+"""
 
 
 class SqliteLedger:
@@ -43,7 +46,7 @@ class SqliteLedger:
 
     def find(self, item_id: str) -> Item | None:
         """Return an item, whoever owns it."""
-        row = self._db.execute("select data from memory_item where id = ?", (findable(item_id),)).fetchone()
+        row = self._db.execute(f"select data from memory_item where {_OF_ID}", (findable(item_id),)).fetchone()  # noqa: S608
         return decode(row[0]) if row else None
 
     def skill_named(self, scope: str, uid: str | None, name: str) -> Skill | None:
@@ -69,13 +72,13 @@ class SqliteLedger:
         """Remove an item's words from what is indexed and from the log so far."""
         self._db.execute("update memory_log set data = null where item_id = ?", (item_id,))
         # By the item, not by its tokens: whatever tokenizer made them.
-        self._db.execute("delete from memory_posting where (shelf, item) = (select shelf, no from memory_item where id = ?)", (item_id,))
+        item = f"select shelf, no from memory_item where {_OF_ID}"  # noqa: S608
+        self._db.execute(f"delete from memory_posting where (shelf, item) in ({item})", (item_id,))  # noqa: S608
 
     def rebuild(self) -> None:
         """Make items, shelves and postings anew from the log."""
-        for table in ("memory_posting", "memory_item", "memory_shelf", "memory_index"):
+        for table in ("memory_posting", "memory_item", "memory_shelf"):
             self._db.execute(f"delete from {table}")  # noqa: S608 (names from the line above)
-        self._db.execute("insert into memory_index(tokenizer) values(?)", (TOKENIZER,))
         entries = self._db.execute("select number, at, uid, change, item_id, by, successor, data from memory_log order by number").fetchall()
         for number, at, uid, change, item_id, by, successor_id, data in entries:
             entry = Change(at=from_ms(at), uid=uid, change=change, item_id=item_id, by=by, successor_id=successor_id, data=data)
@@ -83,24 +86,31 @@ class SqliteLedger:
 
     def is_indexed(self) -> bool:
         """Whether the postings are those of this program's tokenizer."""
-        return self._db.execute("select tokenizer from memory_index").fetchall() == [(TOKENIZER,)]
+        return self._db.execute("select 1 from memory_shelf where tokenizer <> ?", (TOKENIZER,)).fetchone() is None
 
     def _become(self, item_id: str, item: Item | None, number: int | None) -> None:
-        row = self._db.execute("select no, shelf, data from memory_item where id = ?", (item_id,)).fetchone()
-        if row is not None:
-            number = row[0]
-            self._unindex(row[0], row[1], decode(row[2]))
-            self._db.execute("delete from memory_item where no = ?", (number,))
+        row = self._db.execute(f"select no, shelf, data from memory_item where {_OF_ID}", (item_id,)).fetchone()  # noqa: S608
+        if row is None:
+            if item is not None:
+                self._put(item, number, opener=number)
+            return
+        before = decode(row[2])
+        self._unindex(row[0], row[1], before)
+        self._db.execute("delete from memory_item where no = ?", (row[0],))
         if item is not None:
-            self._put(item, number)
-        if row is not None:
-            self._db.execute("delete from memory_shelf where no = ? and not exists (select 1 from memory_item where shelf = memory_shelf.no)", (row[1],))
+            self._put(item, row[0], opener=number)
+        self._db.execute(
+            "delete from memory_shelf where kind = ? and scope = ? and owner = ? and not exists (select 1 from memory_item where shelf = memory_shelf.no)",
+            (kind_of(before), before.scope, owner_of(before.uid)),
+        )
 
-    def _put(self, item: Item, number: int | None) -> None:
+    def _put(self, item: Item, number: int | None, *, opener: int | None) -> None:
         words = Counter(tokens(searched_text(item)))
         shelf = self._shelf(kind_of(item), item.scope, item.uid)
         if shelf is None:
-            shelf = self._db.execute("insert into memory_shelf(kind, scope, uid) values(?, ?, ?)", (kind_of(item), item.scope, item.uid)).lastrowid
+            shelf = opener
+            values = (kind_of(item), item.scope, owner_of(item.uid), shelf, TOKENIZER)
+            self._db.execute("insert into memory_shelf(kind, scope, owner, no, tokenizer) values(?, ?, ?, ?, ?)", values)
         self._db.execute(
             "insert into memory_item(no, id, shelf, name, state, created, valid_from, valid_to, length, data) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -125,12 +135,12 @@ class SqliteLedger:
             self._db.executemany("delete from memory_posting where shelf = ? and token = ? and item = ?", rows)
 
     def _shelf(self, kind: str, scope: str, uid: str | None) -> int | None:
-        row = self._db.execute("select no from memory_shelf where kind = ? and scope = ? and uid is ?", (kind, scope, uid)).fetchone()
+        row = self._db.execute("select no from memory_shelf where kind = ? and scope = ? and owner = ?", (kind, scope, owner_of(uid))).fetchone()
         return row[0] if row else None
 
 
 def matches(db: sqlite3.Connection, query: Sequence[str], place: Mapping[str, Any]) -> tuple[list[Candidate], Corpus]:
-    """Return every item in use that has a token of `query`, and all that could have. `place`: kind, scope, uid, now (milliseconds)."""
+    """Return every item in use that has a token of `query`, and all that could have. `place`: kind, scope, owner, now (milliseconds)."""
     size, total = db.execute(_SIZE, place).fetchone()
     rows = db.execute(_MATCHES, {**place, "query": json.dumps(query)}).fetchall()
     found: dict[int, tuple[str, int, int, dict[str, int]]] = {}
@@ -145,17 +155,19 @@ def matches(db: sqlite3.Connection, query: Sequence[str], place: Mapping[str, An
 
 def items_of(db: sqlite3.Connection, item_ids: Sequence[str]) -> dict[str, Item]:
     """Return items by their ids; an id that is not there is left out."""
-    rows = db.execute("select id, data from memory_item where id in (select value from json_each(?))", (json.dumps(item_ids),)).fetchall()
+    numbers = "select number from memory_log where item_id in (select value from json_each(?))"
+    rows = db.execute(f"select id, data from memory_item where no in ({numbers})", (json.dumps(item_ids),)).fetchall()  # noqa: S608
     return {item_id: decode(data) for item_id, data in rows}
 
 
 def newest(db: sqlite3.Connection, filters: Mapping[str, Any], *, limit: int | None) -> list[Item]:
-    """Return items, newest first. `filters`: kind, uid, scope, state, and created and id of the last one seen; None leaves it open."""
+    """Return items, newest first. `filters`: kind, owner, scope, state, and created and id of the last one seen; None leaves it open."""
     rows = db.execute(_NEWEST, {**filters, "limit": -1 if limit is None else max(limit, 0)}).fetchall()
     return [decode(data) for (data,) in rows]
 
 
 def entries(db: sqlite3.Connection, *, uid: str | None, item_id: str | None) -> list[dict[str, Any]]:
     """Return entries of the log, oldest first."""
-    rows = db.execute(_ENTRIES, {"uid": uid and findable(uid), "item_id": item_id and findable(item_id)}).fetchall()
+    chosen = _ENTRIES if item_id is None else f"{_ENTRIES} and item_id = :item_id"
+    rows = db.execute(f"{chosen} order by number", {"uid": uid and findable(uid), "item_id": item_id and findable(item_id)}).fetchall()
     return [{"number": number, "at": from_ms(at), "change": change, "item_id": item, "by": by, "uid": owner} for number, at, change, item, by, owner in rows]

@@ -14,6 +14,8 @@ from agent.clock import now as clock_now
 from agent.clock import to_ms
 from agent.storage.protocols import StateEntry
 from agent.storage.sqlite.database import Database
+from agent.storage.sqlite.owners import owner_of
+from agent.storage.sqlite.parts import Part, ensure, version_of
 from agent.storage.state_values import MAX_VALUE_BYTES, checked_key, checked_uid, encode_value, entry_of, expiry_of, next_version
 from agent.storage.unicode import findable, is_unicode
 
@@ -27,6 +29,7 @@ def set_state(db: sqlite3.Connection, owner: str, key: str, text: str, *, if_ver
     Raises:
         VersionConflict: it has another version; nothing was set.
     """
+    ensure(db, "state")
     _clean(db, now_ms)
     _drop(db, "owner = ? and key = ? and expires <= ?", (owner, key, now_ms))
     row = db.execute("select version from state where owner = ? and key = ?", (owner, key)).fetchone()
@@ -42,14 +45,12 @@ def set_state(db: sqlite3.Connection, owner: str, key: str, text: str, *, if_ver
 
 def delete_state(db: sqlite3.Connection, owner: str, key: str, *, now_ms: int) -> bool:
     """Remove a state; return whether there was one."""
+    if not version_of(db, "state"):
+        return False
+    ensure(db, "state")
     _clean(db, now_ms)
     _drop(db, "owner = ? and key = ? and expires <= ?", (owner, key, now_ms))
     return _drop(db, "owner = ? and key = ?", (owner, key)) > 0
-
-
-def owner_of(uid: str | None) -> str:
-    """Return how the tables name a uid. Nobody is an owner too, and no uid is taken for it."""
-    return "" if uid is None else f"={uid}"
 
 
 class SqliteStateStore:
@@ -57,13 +58,14 @@ class SqliteStateStore:
 
     def __init__(self, database: Database, *, now: Callable[[], datetime] = clock_now, max_value_bytes: int = MAX_VALUE_BYTES) -> None:
         self._database = database
+        self._part = Part(database, "state")
         self._now = now
         self._max_value_bytes = max_value_bytes
 
     async def get(self, key: str, *, uid: str | None = None) -> Any:
         """Return the value (a copy), or None where there is none or it has expired."""
         place = (findable(owner_of(uid)), findable(key), to_ms(self._now()))
-        row = await self._database.read(
+        row = await self._part.read(
             lambda db: db.execute("select value from state where owner = ? and key = ? and (expires is null or expires > ?)", place).fetchone(), is_small=True
         )
         return None if row is None else json.loads(row[0])
@@ -92,7 +94,7 @@ class SqliteStateStore:
     async def list(self, prefix: str = "", *, uid: str | None = None) -> list[StateEntry]:
         """Return live entries whose key begins with `prefix`, by key."""
         now_ms = to_ms(self._now())
-        return await self._database.read(lambda db: _entries(db, owner_of(uid), prefix, now_ms))
+        return await self._part.read(lambda db: _entries(db, owner_of(uid), prefix, now_ms))
 
 
 def _entries(db: sqlite3.Connection, owner: str, prefix: str, now_ms: int) -> list[StateEntry]:

@@ -1,4 +1,4 @@
--- Memories and states. The log of a memory is the truth; items, shelves and postings are what it amounts to.
+-- A memory. Its log is the truth; items, shelves and postings are what it amounts to.
 
 create table memory_log(
   number integer primary key,   -- only added to, so a number is never used again
@@ -10,19 +10,20 @@ create table memory_log(
   successor text,
   data blob                     -- the item as added or edited: storage/memory_log.py; null once it was forgotten
 );
-create index memory_log_item on memory_log(item_id);
+create index memory_log_item on memory_log(item_id);  -- finds items too: their numbers are numbers of the log
 
 create table memory_shelf(      -- items of one kind, scope and owner: what a search is limited to
-  no integer primary key,
   kind text not null,
   scope text not null,
-  uid text
-);
-create index memory_shelf_place on memory_shelf(kind, scope, uid);
+  owner text not null,          -- '' is nobody's, '=' and a uid somebody's
+  no integer not null,          -- memory_log.number of the change that opened it
+  tokenizer text not null,      -- what made its postings
+  primary key(kind, scope, owner)
+) without rowid;
 
 create table memory_item(
   no integer primary key,       -- memory_log.number of its addition
-  id text not null unique,
+  id text not null,             -- unique, because its addition is
   shelf integer not null,
   name text,                    -- of a skill
   state text not null,
@@ -45,23 +46,3 @@ create table memory_posting(
   count integer not null,
   primary key(shelf, token, item)
 ) without rowid;
-
-create table memory_index(      -- one row: which tokenizer made the postings
-  tokenizer text not null
-);
-
-create table state(
-  no integer primary key,
-  owner text not null,          -- '' is nobody's, '=' and a uid somebody's
-  key text not null,
-  version integer not null,
-  expires integer,
-  value text not null,          -- JSON
-  unique(owner, key)
-);
-create index state_expires on state(expires) where expires is not null;
-
-create table state_used(        -- the largest version that a removed key of the owner had: later ones begin above
-  owner text not null unique,
-  version integer not null
-);
