@@ -1,6 +1,7 @@
 """Steps to rows and back: what is on the disk, byte for byte.
 
-A payload is msgpack (deflated where that pays) or, for what msgpack cannot hold, JSON; its first byte tells. The salt of
+A payload is msgpack (a map, or a list as in `keysets`; deflated where that pays) or, for what msgpack cannot hold, JSON; its
+first byte tells. The salt of
 its commitment follows. What repeats from run to run, and what is large, is a blob: stored once, by its hash.
 """
 
@@ -20,6 +21,7 @@ from agent.errors import BadInput, StoreUnusable
 from agent.models.payloads import PAYLOADS
 from agent.models.trace import Step, step_id_of
 from agent.storage import chain
+from agent.storage.keysets import with_keys, without_keys
 from agent.storage.plain import plain
 
 BLOB_ABOVE = 65_536
@@ -39,7 +41,7 @@ NAME_LIMIT = 500
 REPEATED: Mapping[str, frozenset[str]] = {"input": frozenset({"system", "schemas"}), "memory_read": frozenset({"block"})}
 
 _ERASED, _JSON, _ZLIB = 0x00, 0x7B, 0x78  # no msgpack map begins so: they are ints there
-_MAP = 0x80  # all msgpack maps begin with this or more
+_MAP = 0x80  # all msgpack maps and lists begin with this or more
 _UNSALTED = -chain.SALT_SIZE
 _TEXT, _BYTES, _DATA = 1, 2, 3  # what a blob holds
 _TAG = "\0"  # in the JSON form: {"\0": [kind, …]} is what JSON has no word for
@@ -219,7 +221,7 @@ def blob_bytes(stored: bytes) -> bytes:
 
 def _bytes_of(data: Mapping[str, Any]) -> bytes:
     try:
-        encoded = _encode(data)
+        encoded = _encode(without_keys(data) or data)
     except (OverflowError, UnicodeEncodeError):  # a large int, a lone surrogate
         try:
             encoded = json.dumps(_tagged(data), separators=(",", ":")).encode()
@@ -276,9 +278,9 @@ def _untagged(value: Any) -> Any:
 def _data_of(body: bytes, decode: Callable[[bytes], Any] | None) -> dict[str, Any]:
     if body[0] == _JSON:
         data: dict[str, Any] = _untagged(json.loads(body))
-    else:
-        data = (decode or msgspec.msgpack.decode)(body)
-    return data
+        return data
+    payload = (decode or msgspec.msgpack.decode)(body)
+    return with_keys(payload) if type(payload) is list else payload
 
 
 def _salt() -> bytes:
@@ -313,12 +315,16 @@ class Page:
         Raises:
             StoreUnusable: a row cannot be read; says which.
         """
-        trace_id, add, decode = self.trace_id, self.steps.append, self._decode
+        trace_id, add, decode, before, moment = self.trace_id, self.steps.append, self._decode, None, from_ms(0)
         for sequence, epoch, kind, at, parents, data, name in rows:
             try:
                 payload = decode(data[:_UNSALTED]) if data[0] >= _MAP else self._other(data)  # by far the most are plain msgpack
+                if type(payload) is list:
+                    payload = with_keys(payload)
                 above = (f"{trace_id}/{parents}",) if parents.isdecimal() else parents_of(trace_id, parents)
-                add(Step(name or f"{trace_id}/{sequence}", trace_id, kind, sequence, above, payload, from_ms(at), epoch))
+                if at != before:  # steps of one commit have one moment
+                    before, moment = at, from_ms(at)
+                add(Step(name or f"{trace_id}/{sequence}", trace_id, kind, sequence, above, payload, moment, epoch))
             except (ValueError, TypeError, LookupError, zlib.error, msgspec.DecodeError) as error:
                 raise StoreUnusable(
                     f"step {trace_id}/{sequence} is damaged ({error}): check the trace with `seasoned runs verify`, or restore a backup"

@@ -1,0 +1,48 @@
+"""Payloads without their keys: which of the known keys there are is one number, the values follow it.
+
+A payload of known keys in the order of `KEYS` is written as [mask, value, …]. The keys took a tenth of the disk.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+KEYS = (
+    "call_id", "tool_name", "arguments", "result", "is_ok", "is_executed", "response", "tool_calls", "model", "prompt_tokens", "completion_tokens", "cost",
+    "prompt_hash", "finish_reason", "usage", "reasoning", "provider_state", "response_id", "took_s", "is_final_call", "full_result", "error_type", "attempt",
+)  # fmt: skip
+"""Part of the format on disk: new keys go to the end, none is ever moved or removed."""
+
+_PLACES = {key: place for place, key in enumerate(KEYS)}
+
+
+@lru_cache(maxsize=1_024)
+def _mask_of(keys: tuple[str, ...]) -> int | None:
+    places = [_PLACES.get(key, -1) for key in keys]
+    if not places or -1 in places or places != sorted(places):
+        return None
+    return sum(1 << place for place in places)
+
+
+@lru_cache(maxsize=1_024)
+def _keys_of(mask: int) -> tuple[str, ...]:
+    return tuple(key for place, key in enumerate(KEYS) if mask >> place & 1)
+
+
+def without_keys(data: Mapping[str, Any]) -> list[Any] | None:
+    """Return [mask, value, …], or None where a key is not known or out of order."""
+    mask = _mask_of(tuple(data))
+    return None if mask is None else [mask, *data.values()]
+
+
+def with_keys(values: list[Any]) -> dict[str, Any]:
+    """Return what `without_keys` was given.
+
+    Raises:
+        ValueError: the mask does not fit the values, or a newer version wrote it.
+    """
+    mask = values[0]
+    keys = _keys_of(mask)
+    if len(keys) != len(values) - 1 or mask >> len(KEYS):
+        raise ValueError(f"a payload of {len(values) - 1} values has the mask {mask}")
+    return dict(zip(keys, values[1:], strict=True))
