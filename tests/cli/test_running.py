@@ -1,7 +1,6 @@
 """Running, from the command line: what goes where, and the exit codes."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -237,4 +236,3 @@ def test_a_store_from_elsewhere_opens_no_folder_and_loads_no_code(seasoned: Comm
 
     assert "loaded" not in refused.stdout
     assert "--root DIR" in refused.stderr or "module:registry" in refused.stderr
-    assert os.listdir(seasoned.folder)

@@ -1,7 +1,6 @@
 """A conversation: each line a run that goes on from the one before."""
 
 import asyncio
-import signal
 import sys
 
 from agent.cli.casting import Cast, cast_of, folders_of
@@ -17,6 +16,7 @@ from agent.models.trace import ENDED
 
 HELP = "/resume goes on with a run that rests, /id tells the conversation's id, /quit leaves (so does Ctrl-D); Ctrl-C pauses a run that is going on"
 MAX_LINE_CHARS = 1_000_000
+ENOUGH_INTERRUPTS = 2  # Ctrl-C so often in a row, with nothing going on, leaves
 
 
 class Chat:
@@ -61,27 +61,31 @@ def hold_chat(job: Job) -> int:
         import readline  # noqa: F401  # gives input() its history and editing
 
         tell(f"conversation {job.conversation} · {HELP}")
+    interrupts = 0
     with asyncio.Runner() as loop:
-        while (line := _next_line(is_asking=is_asking)) is not None and line not in ("/quit", "/exit"):
-            if line:
-                loop.run(chat.say(line))
+        while interrupts < ENOUGH_INTERRUPTS:
+            try:
+                line = _next_line(is_asking=is_asking)
+                if line is None or line in ("/quit", "/exit"):
+                    break
+                interrupts = 0
+                if line:
+                    loop.run(chat.say(line))
+            except KeyboardInterrupt:
+                interrupts += 1
+                write(sys.stderr, "\n(Ctrl-C again, Ctrl-D or /quit leaves)\n" if interrupts < ENOUGH_INTERRUPTS else "\n")
     return chat.code
 
 
 def _next_line(*, is_asking: bool) -> str | None:
-    """Return the next line; an empty one after Ctrl-C, None at the end, or after Ctrl-C twice in a row."""
+    """Return the next line; None at the end."""
     if not is_asking:
         line = sys.stdin.readline(MAX_LINE_CHARS)
         return line.strip() if line else None
-    for left in (1, 0):
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a run's own handling of it may have been the last
-        try:
-            return input(_prompt()).strip()
-        except EOFError:
-            return None
-        except KeyboardInterrupt:
-            write(sys.stderr, "\n(Ctrl-C again, Ctrl-D or /quit leaves)\n" if left else "\n")
-    return None
+    try:
+        return input(_prompt()).strip()
+    except EOFError:
+        return None
 
 
 def _prompt() -> str:
