@@ -302,11 +302,14 @@ class Page:
         self.trace_id = trace_id
         self.steps: list[Step] = []
         self._refs: set[bytes] = set()
+        self._met = 0  # references so far: a step whose reading adds to them has some
+        self._holders: list[Step] = []
         self._decode = msgspec.msgpack.Decoder(ext_hook=self._ref).decode
 
     def _ref(self, code: int, digest: memoryview) -> BlobRef:
         ref = BlobRef(code, bytes(digest))
         self._refs.add(ref.digest)
+        self._met += 1
         return ref
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -316,6 +319,7 @@ class Page:
             StoreUnusable: a row cannot be read; says which.
         """
         trace_id, add, decode, before, moment = self.trace_id, self.steps.append, self._decode, None, from_ms(0)
+        met = self._met
         for sequence, epoch, kind, at, parents, data, name in rows:
             try:
                 payload = decode(data[:_UNSALTED]) if data[0] >= _MAP else self._other(data)  # by far the most are plain msgpack
@@ -324,7 +328,11 @@ class Page:
                 above = (f"{trace_id}/{parents}",) if parents.isdecimal() else parents_of(trace_id, parents)
                 if at != before:  # steps of one commit have one moment
                     before, moment = at, from_ms(at)
-                add(Step(name or f"{trace_id}/{sequence}", trace_id, kind, sequence, above, payload, moment, epoch))
+                step = Step(name or f"{trace_id}/{sequence}", trace_id, kind, sequence, above, payload, moment, epoch)
+                add(step)
+                if self._met != met:
+                    met = self._met
+                    self._holders.append(step)
             except (ValueError, TypeError, LookupError, zlib.error, msgspec.DecodeError) as error:
                 raise StoreUnusable(
                     f"step {trace_id}/{sequence} is damaged ({error}): check the trace with `seasoned runs verify`, or restore a backup"
@@ -335,7 +343,9 @@ class Page:
         if stored[0] == _ERASED:
             return {"erased": True}
         data = _data_of(_inflate(stored[:_UNSALTED]), self._decode)
-        self._refs.update(value.digest for value in data.values() if type(value) is BlobRef)
+        found = [value.digest for value in data.values() if type(value) is BlobRef]
+        self._refs.update(found)
+        self._met += len(found)
         return data
 
     @property
@@ -351,7 +361,7 @@ class Page:
         """
         if not self._refs:
             return
-        for step in self.steps:
+        for step in self._holders:
             for key, value in step.data.items():
                 if type(value) is BlobRef:
                     step.data[key] = self._value(step, value, blobs)

@@ -24,9 +24,14 @@ def _mask_of(keys: tuple[str, ...]) -> int | None:
     return sum(1 << place for place in places)
 
 
-@lru_cache(maxsize=1_024)
-def _keys_of(mask: int) -> tuple[str, ...]:
-    return tuple(key for place, key in enumerate(KEYS) if mask >> place & 1)
+_KEYS_OF: dict[int, tuple[str, ...]] = {}  # by mask, as they are met: a plain dict, since every step that is read asks it
+
+
+def _keys_of(mask: Any) -> tuple[str, ...]:
+    if type(mask) is not int or not 0 < mask < 1 << len(KEYS):
+        raise ValueError(f"a payload has the mask {mask!r:.50}")
+    keys = _KEYS_OF[mask] = tuple(key for place, key in enumerate(KEYS) if mask >> place & 1)
+    return keys
 
 
 def without_keys(data: Mapping[str, Any]) -> list[Any] | None:
@@ -36,13 +41,13 @@ def without_keys(data: Mapping[str, Any]) -> list[Any] | None:
 
 
 def with_keys(values: list[Any]) -> dict[str, Any]:
-    """Return what `without_keys` was given.
+    """Return what `without_keys` was given; `values` is used up.
 
     Raises:
         ValueError: the mask does not fit the values, or a newer version wrote it.
     """
-    mask = values[0]
-    keys = _keys_of(mask)
-    if len(keys) != len(values) - 1 or mask >> len(KEYS):
-        raise ValueError(f"a payload of {len(values) - 1} values has the mask {mask}")
-    return dict(zip(keys, values[1:], strict=True))
+    keys = _KEYS_OF.get(values[0]) or _keys_of(values[0])
+    del values[0]
+    if len(keys) != len(values):
+        raise ValueError(f"a payload has {len(values)} values for {len(keys)} keys")
+    return dict(zip(keys, values, strict=False))
