@@ -273,6 +273,7 @@ class Driver:
     async def _ask(self, *, is_final: bool) -> None:
         if self.feed.has_watchers:
             self.feed.publish(AgentEvent("step_started", {"trace_id": self.trace.trace_id, "iteration": self.state.iterations, "step_type": "llm_call"}))
+        await asyncio.sleep(0)  # a quick model and a quick disk never wait: others are to have their turn
         asked_in = self.state
         reply = await ask_model(self.shop, asked_in, self.needs, trace_id=self.trace.trace_id, is_final=is_final, tell=self.feed.publish)
 

@@ -82,11 +82,14 @@ class SqliteTraceStore:
             raise BadInput(f"nothing to append to trace {trace_id!r}: give steps, changes, or both")
         coded = encode_steps(trace_id, steps, epoch)
         columns = append.columns_of(checked_changes(changes)) if changes else {}
-        try:
-            await self.database.write(lambda db: append.append_steps(db, trace_id, coded, columns, epoch=epoch))
-        except Fenced:
-            self._drives(trace_id, is_driving=False)
-            raise
+        if epoch is None:
+            await self.database.write(lambda db: append.append_steps(db, trace_id, coded, columns, epoch=None))
+        else:
+            try:
+                await self.database.write_as_driver(lambda db: append.append_steps(db, trace_id, coded, columns, epoch=epoch))
+            except Fenced:
+                self._drives(trace_id, is_driving=False)
+                raise
         if columns:
             self._changed(trace_id, columns)
 
