@@ -52,7 +52,7 @@ def test_a_chinese_task_is_framed_in_chinese() -> None:
     prompt = prompt_for([{"role": "user", "content": "a.txt里有多少个苹果?"}], FILES)
 
     assert prompt.turns[-1]["content"] == "任务:a.txt里有多少个苹果?"
-    assert prompt.unread_in_task == ("a.txt",)
+    assert prompt.must_look
     assert "箱子" in prompt.turns[1]["content"]
 
 
@@ -124,3 +124,31 @@ def test_the_example_calls_only_offered_tools_and_ends_with_an_answer(offered: l
 
     assert "final_answer" in said[-1]
     assert offered == ["pay"] or {reply["tool"] for reply in said[:-1]} <= set(offered)
+
+
+def test_listed_names_in_any_script_count_as_not_read_yet() -> None:
+    listed = [{"role": "user", "content": "请读取订单.txt"}, call("1", "list_files", path="."), result("1", "order_1.txt 54\n订单.txt 78")]
+    prompt = prompt_for(listed, FILES)
+
+    assert "还没读:订单.txt。下一步?" in prompt.turns[-1]["content"]
+    assert prompt.must_look
+
+
+def test_an_answer_is_not_withheld_for_ever_for_a_file_that_is_not_there() -> None:
+    messages = [TASK]
+    for number in range(7):
+        assert prompt_for(messages, FILES).must_look
+        messages += [call(str(number), "read_file", path=f"{number}.txt"), result(str(number), "no such file")]
+
+    assert not prompt_for(messages, FILES).must_look
+
+
+@pytest.mark.parametrize(
+    ("task", "must_look"), [("What did Grace order? Look into the files.", True), ("小林订了什么?请查看文件。", True), ("Hello!", False), ("2 + 2?", False)]
+)
+def test_a_task_about_files_needs_a_look_into_one(task: str, must_look: bool) -> None:
+    asked = [{"role": "user", "content": task}]
+
+    assert prompt_for(asked, FILES).must_look == must_look
+    assert not prompt_for([*asked, call("1", "read_file", path="a.txt"), result("1", "text")], FILES).must_look
+    assert not prompt_for(asked, [tool("calculator")]).must_look

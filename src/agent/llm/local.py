@@ -11,7 +11,7 @@ from agent.errors import BadInput, ModelNotConfigured, ModelRejected, ModelUnava
 from agent.ids import new_id
 from agent.llm.contract import Reply, Token
 from agent.llm.local_context import TooLong, fitting_prompt
-from agent.llm.local_grounds import objection
+from agent.llm.local_grounds import UNKNOWN_FILE, file_argument, objection
 from agent.llm.local_prompt import Prompt, Turn, plain_turns
 from agent.llm.local_schema import ANSWER, AnswerText, Said, reply_schema, understood
 from agent.llm.local_server import Running, ServerSettings, acquire, default_threads, is_installed, release
@@ -164,27 +164,36 @@ class LocalModel:
         tally, said, budget = _Tally(), Said(), self._prompt_tokens(settings)
         answer = _answer_schema(settings.get("response_format"))
         prompt = fitting_prompt(messages, offered, budget)
-        leave_out = _withheld(prompt, offered, settings.get("tool_choice"))
+        leave_out, among = _withheld(prompt, offered, settings.get("tool_choice")), dict[tuple[str, str], Sequence[str]]()
         while True:
-            schema = reply_schema(offered, leave_out=leave_out, answer=answer)
+            schema = reply_schema(offered, leave_out=leave_out, among=among, answer=answer)
             asked = {**self._sampling(settings), "response_format": {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}}
-            text, shown = "", AnswerText()
+            shown = AnswerText()
             try:
-                async with contextlib.aclosing(self._pieces(prompt.turns, asked, tally)) as pieces:
-                    async for piece in pieces:
-                        text += piece
-                        if added := shown.add(piece):
-                            yield Token("text", added)
+                async with contextlib.aclosing(self._shown(prompt.turns, asked, tally, shown)) as tokens:
+                    async for token in tokens:
+                        yield token
             except TooLong as error:
                 prompt, budget = _shorter(error, prompt, messages, offered, budget, self.name)
                 continue
-            said = understood(text)
-            if said.tool is None or said.tool in leave_out or objection(said, prompt) is None:
+            said = understood(shown.text)
+            why = objection(said, prompt)
+            if said.tool is None or said.tool in leave_out or why is None:
                 break
-            leave_out = {*leave_out, said.tool}
+            argument = file_argument(said)
+            if why == UNKNOWN_FILE and argument and prompt.unread and (said.tool, argument) not in among:
+                among[said.tool, argument] = prompt.unread  # it made a name up: let it choose among those that are there
+            else:
+                leave_out = {*leave_out, said.tool}
         if said.tool is not None:
             yield Token("tool_arguments", said.raw_arguments)
         yield self._reply(said, tally)
+
+    async def _shown(self, turns: Sequence[Turn], asked: Mapping[str, Any], tally: _Tally, shown: AnswerText) -> AsyncGenerator[Token, None]:
+        async with contextlib.aclosing(self._pieces(turns, asked, tally)) as pieces:
+            async for piece in pieces:
+                if added := shown.add(piece):
+                    yield Token("text", added)
 
     def _reply(self, said: Said, tally: _Tally) -> Reply:
         calls = None
@@ -218,10 +227,10 @@ class LocalModel:
                 async for chunk in stream:
                     if chunk.usage is not None:
                         _count(tally, chunk.usage)
-                    for choice in chunk.choices:
-                        finish_reason = choice.finish_reason or finish_reason
-                        if choice.delta.content:
-                            yield choice.delta.content
+                    choice = chunk.choices[0] if chunk.choices else None
+                    finish_reason = (choice and choice.finish_reason) or finish_reason
+                    if choice and choice.delta.content:
+                        yield choice.delta.content
         except openai.APIStatusError as error:
             raise _refused(self.name, error) from None
         except openai.APIError as error:
@@ -284,10 +293,12 @@ def local_status(path: str | None = None) -> tuple[bool, str]:
 
 
 def _made_client(running: Running) -> "AsyncOpenAI":
+    import httpx2
     import openai
 
-    # Proxies named in the environment are for the world outside.
-    return openai.AsyncOpenAI(api_key=running.key, base_url=running.base_url, max_retries=0, http_client=openai.DefaultAsyncHttpxClient(trust_env=False))
+    # Proxies named in the environment are for the world outside. The server drops idle connections when it likes: none is kept.
+    http = openai.DefaultAsyncHttpxClient(trust_env=False, limits=httpx2.Limits(max_connections=100, max_keepalive_connections=0))
+    return openai.AsyncOpenAI(api_key=running.key, base_url=running.base_url, max_retries=0, http_client=http)
 
 
 def _count(tally: _Tally, usage: Any) -> None:
@@ -312,7 +323,7 @@ def _withheld(prompt: Prompt, offered: Sequence[Mapping[str, Any]], tool_choice:
     if isinstance(tool_choice, Mapping):
         wanted = (tool_choice.get("function") or {}).get("name")
         return {ANSWER, *(tool["function"]["name"] for tool in offered if tool["function"]["name"] != wanted)}
-    return {ANSWER} if offered and (tool_choice == "required" or prompt.unread_in_task) else frozenset()
+    return {ANSWER} if offered and (tool_choice == "required" or prompt.must_look) else frozenset()
 
 
 def _answer_schema(response_format: Any) -> Mapping[str, Any] | None:

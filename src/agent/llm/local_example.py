@@ -11,6 +11,7 @@ _ROOMS = (
     ("read_file", {"path": "room_a.txt"}, "Room A\ntables: 1\nboxes: 4"),
     ("read_file", {"path": "room_b.txt"}, "Room B\nboxes: 9\nlamps: 2"),
 )
+_ROOM = (_ROOMS[0], ("read_file", {"path": "room_b.txt"}, "Room B\nTeacher: Maria\n4 tables\n9 boxes\nClosed on Sunday."))
 _SUM = ("calculator", {"expression": "4 + 9"}, "13")
 _PENS = (("calculator", {"expression": "3 * 12"}, "36"),)
 _CAPITAL = (("find_country", {"person": "Anna"}, "France"), ("find_capital", {"country": "France"}, "Paris"))
@@ -27,10 +28,10 @@ _EXAMPLES: tuple[tuple[frozenset[str], tuple[tuple[str, dict[str, Any], str], ..
     ),
     (
         frozenset({"list_files", "read_file"}),
-        _ROOMS,
+        _ROOM,
         {
-            "en": ("Which of the two room files has more boxes?", "room_b.txt has more boxes: 9, and room_a.txt has 4."),
-            "zh": ("两个房间文件里,哪个房间的箱子更多?", "room_b.txt 的箱子更多:有 9 个,room_a.txt 有 4 个。"),
+            "en": ("Look into the files: who is the teacher of room B, and what is in it?", "The teacher of room B is Maria. In it are 4 tables and 9 boxes."),
+            "zh": ("请查看文件:B 房间的老师是谁,里面有什么?", "B 房间的老师是 Maria,里面有 4 张桌子和 9 个箱子。"),
         },
     ),
     (

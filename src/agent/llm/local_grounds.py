@@ -9,6 +9,15 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SUM = re.compile(r"[\d\s+*/().,%^-]*\d[\d\s+*/().,%^-]*")
 
 
+UNKNOWN_FILE = "unknown file"
+
+
+def file_argument(said: Said) -> str | None:
+    """Return the name of the argument in `said` that is a file's name, or None."""
+    arguments = said.arguments if isinstance(said.arguments, dict) else {}
+    return next((key for key, value in arguments.items() if isinstance(value, str) and FILE_NAME.fullmatch(value)), None)
+
+
 def objection(said: Said, prompt: Prompt) -> str | None:
     """Return why the call in `said` should not be made, or None.
 
@@ -23,7 +32,7 @@ def objection(said: Said, prompt: Prompt) -> str | None:
         if not isinstance(value, str):
             continue
         if FILE_NAME.fullmatch(value) and value.rpartition("/")[2] not in prompt.seen:
-            return "unknown file"
+            return UNKNOWN_FILE
         if _SUM.fullmatch(value) and not any(number in prompt.seen for number in _NUMBER.findall(value)):
             return "unknown numbers"
     return None

@@ -6,7 +6,7 @@ The turns of a longer conversation begin with those of the shorter one, so that 
 import contextlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agent.errors import Unsupported
@@ -24,7 +24,12 @@ SHORTENED_CHARS = 160
 """What is kept of a tool result that has to give way."""
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
-FILE_NAME = re.compile(r"(?<![A-Za-z0-9_./-])[A-Za-z0-9_./-]*[A-Za-z0-9_-]\.(?:txt|md|csv|tsv|json|yaml|yml|toml|ini|log|html|xml|rst|py|pdf)(?![A-Za-z0-9_])")
+_ENDINGS = r"\.(?:txt|md|csv|tsv|json|yaml|yml|toml|ini|log|html|xml|rst|py|pdf)(?![A-Za-z0-9_])"
+FILE_NAME = re.compile(r"(?<![A-Za-z0-9_./-])[A-Za-z0-9_./-]*[A-Za-z0-9_-]" + _ENDINGS)
+# A name in Han characters cannot be told from the words before it in a sentence; on a line of its own it can.
+_ABOUT_FILES = re.compile(r"\b(?:files?|folders?|director(?:y|ies))\b|" + _ENDINGS + "|文件|目录", re.IGNORECASE)
+_LISTED_NAME = re.compile(r"^[\w./-]+" + _ENDINGS, re.MULTILINE)
+
 
 _WORDS = {
     "en": {
@@ -53,7 +58,10 @@ class Prompt(Value, frozen=True, kw_only=True):
     """Calls made since the last word of the user, as `call_key` gives them."""
     seen: str
     """All text from the user and the tools."""
-    unread_in_task: tuple[str, ...]
+    unread: tuple[str, ...]
+    """Files that were named and not read yet."""
+    must_look: bool
+    """Whether an answer now would be made up: the task is about files, and they were not read."""
 
 
 def language_of(messages: Sequence[Mapping[str, Any]]) -> str:
@@ -86,7 +94,7 @@ def prompt_for(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[st
     for message in messages:
         teller.add(message)
     turns = [{"role": "system", "content": f"{head}\n\n{system}" if system else head}, *example.finished(), *teller.finished()]
-    return Prompt(turns=turns, calls=frozenset(teller.calls), seen="\n".join(teller.seen), unread_in_task=tuple(teller.unread(teller.task)))
+    return Prompt(turns=turns, calls=frozenset(teller.calls), seen="\n".join(teller.seen), unread=teller.unread(), must_look=teller.must_look())
 
 
 def text_of(message: Mapping[str, Any]) -> str:
@@ -119,6 +127,7 @@ class _Teller:
         self._used: set[str] = set()
         self.task = ""
         self.seen: list[str] = []
+        self._listed: list[str] = []
         self.calls: set[tuple[str, str]] = set()
 
     def add(self, message: Mapping[str, Any]) -> None:
@@ -135,11 +144,26 @@ class _Teller:
         self._close()
         return self._turns
 
-    def unread(self, text: str) -> list[str]:
-        """Return the names of files in `text` that no call was about."""
+    def must_look(self) -> bool:
+        """Return whether the task is about files that were not read yet; no longer after so many calls that they may not exist."""
+        named = self._named()
+        if len(self.calls) >= 2 * len(named) + 3:
+            return False
+        if self._unread(named):
+            return True
+        return self._tells_unread and bool(_ABOUT_FILES.search(self.task)) and not any(name == "read_file" for name, _ in self.calls)
+
+    def unread(self) -> tuple[str, ...]:
+        """Return the files that the task names and no call was about; when there are none, those that a result lists."""
+        return tuple(self._unread(self._named()) or self._unread(self._listed))
+
+    def _named(self) -> list[str]:
+        return [*_names(self.task), *(name for name in self._listed if name in self.task)]
+
+    def _unread(self, names: Iterable[str]) -> list[str]:
         if not self._tells_unread:
             return []
-        return [name for name in dict.fromkeys(FILE_NAME.findall(text)) if not any(used == name or used.endswith("/" + name) for used in self._used)]
+        return [name for name in dict.fromkeys(names) if not any(used == name or used.endswith("/" + name) for used in self._used)]
 
     def _add_user(self, text: str) -> None:
         self._is_result = False
@@ -158,6 +182,7 @@ class _Teller:
         values = arguments.values() if isinstance(arguments, dict) else [arguments]
         call = f"{name}({', '.join(map(str, values))})"
         self._is_result = True
+        self._listed += _names(text, _LISTED_NAME)
         self._waiting.append(self._words["result"].format(call=call, text=text))
         self.seen.append(text)
 
@@ -178,7 +203,7 @@ class _Teller:
             return
         text = "\n\n".join(self._waiting)
         if self._is_result:
-            names = self.unread("\n".join(self.seen))[:MAX_UNREAD]
+            names = self.unread()[:MAX_UNREAD]
             unread = self._words["unread"].format(names=", ".join(names)) if names else ""
             text += self._words["next"].format(task=self.task[:MAX_TASK_CHARS], unread=unread)
         else:
@@ -186,6 +211,10 @@ class _Teller:
             text = "\n\n".join([*before, self._words["task"].format(task=task)])
         self._turns.append({"role": "user", "content": text})
         self._waiting = []
+
+
+def _names(text: str, kind: re.Pattern[str] = FILE_NAME) -> list[str]:
+    return [found.group() for found in kind.finditer(text)]
 
 
 def _role(message: Mapping[str, Any]) -> str:

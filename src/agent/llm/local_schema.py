@@ -32,12 +32,22 @@ class Said(Value, frozen=True):
     raw_arguments: str = ""
 
 
-def reply_schema(tools: Sequence[Mapping[str, Any]], *, leave_out: Collection[str] = (), answer: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def reply_schema(
+    tools: Sequence[Mapping[str, Any]],
+    *,
+    leave_out: Collection[str] = (),
+    among: Mapping[tuple[str, str], Sequence[str]] | None = None,
+    answer: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the schema of one reply: one of `tools` with its arguments, or the final answer.
 
-    `leave_out` names what may not be chosen this time, tools or `final_answer`; `answer` is the answer's own schema, text otherwise.
+    `leave_out` names what may not be chosen this time, tools or `final_answer`; `among` gives the only values of an argument, by tool and
+    argument; `answer` is the answer's own schema, text otherwise.
     """
-    ways = [_object({"tool": {"const": name}, "arguments": arguments}) for name, arguments in _tools(tools) if name not in leave_out]
+    known = dict(_tools(tools))
+    for (name, argument), values in (among or {}).items():
+        known[name]["properties"][argument] = {"enum": list(values)}
+    ways = [_object({"tool": {"const": name}, "arguments": arguments}) for name, arguments in known.items() if name not in leave_out]
     if ANSWER not in leave_out or not ways:
         ways.append(_object({ANSWER: _reduced(answer, answer, 0) if answer else {"type": "string", "minLength": 1, "maxLength": MAX_ANSWER_CHARS}}))
     return ways[0] if len(ways) == 1 else {"oneOf": ways}
@@ -59,22 +69,22 @@ def understood(text: str) -> Said:
 
 
 class AnswerText:
-    """The text of the final answer out of a reply that is still forming."""
+    """The text of the final answer out of a reply that is still forming; `text` is the raw reply so far."""
 
-    __slots__ = ("_at", "_text")
+    __slots__ = ("_at", "text")
 
     def __init__(self) -> None:
-        self._text, self._at = "", 0
+        self.text, self._at = "", 0
 
     def add(self, piece: str) -> str:
         """Return what `piece` adds to the answer; empty for a call, and for what cannot be told yet."""
-        self._text += piece
+        self.text += piece
         if not self._at:
-            begun = _ANSWER_BEGINS.match(self._text)
+            begun = _ANSWER_BEGINS.match(self.text)
             if begun is None:
                 return ""
             self._at = begun.end()
-        added, self._at = _unescaped(self._text, self._at)
+        added, self._at = _unescaped(self.text, self._at)
         return added
 
 
