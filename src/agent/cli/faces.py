@@ -145,7 +145,7 @@ def extra_lines(event: AgentEvent) -> Iterable[Text]:
 def print_totals(face: Face, head: str, style: str = "bold") -> None:
     """Tell how a run ended, and what it used."""
     if isinstance(face, LinesFace):
-        line = Text(head, style=style)
+        line = Text().append(head, style=style)
         parts = total_parts(face.board, time.monotonic() - face.began_at)
         face.print(line.append(face.signs.gap + face.signs.gap.join(parts), style="dim"))
 

@@ -52,7 +52,7 @@ async def _pages(log: TraceLog, trace: Trace, uid: str) -> Any:
 
 def head_lines(trace: Trace) -> Iterator[Text]:
     """Yield what a run is."""
-    yield Text("run ", style="dim").append(trace.trace_id, style="bold").append(f"  {trace.status}", style=STYLES.get(trace.status, ""))
+    yield Text().append("run ", style="dim").append(trace.trace_id, style="bold").append(f"  {trace.status}", style=STYLES.get(trace.status, ""))
     took = f", took {took_text((trace.completed_at - trace.created_at).total_seconds())}" if trace.completed_at is not None else ""
     agent_type = f"{one_line(trace.agent_type, 40)}, " if trace.agent_type else ""
     yield Text(f"{agent_type}{one_line(str(trace.context.get('model', '')), 80)}, begun {when_text(trace.created_at)}{took}", style="dim")
@@ -77,7 +77,7 @@ class Outline:
     def lines(self, step: Step) -> Iterator[Text]:
         """Yield the lines of one step."""
         payload = payload_of(step)
-        number = Text(f"{step.sequence:>4} ", style="dim")
+        number = Text().append(f"{step.sequence:>4} ", style="dim")
         match payload:
             case said.LlmCall():
                 yield number.append_text(self._model_call(payload))
@@ -102,7 +102,7 @@ class Outline:
         asked = f" asks for {calls} tool call{'' if calls == 1 else 's'}" if calls else " answers"
         used = (payload.prompt_tokens or 0) + (payload.completion_tokens or 0)
         model = f"model ({one_line(payload.model, 60)})" if payload.model and payload.model != self.model else "model"
-        line = Text(f"{self.signs.model} ", style="cyan").append(model, style="bold").append(asked)
+        line = Text().append(f"{self.signs.model} ", style="cyan").append(model, style="bold").append(asked)
         return line.append_text(facts(self.signs, took_text(payload.took_s), tokens_text(used), cost_text(payload.cost)))
 
 

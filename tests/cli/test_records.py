@@ -1,0 +1,171 @@
+"""What was run, from the command line: lists, trees, documents, checks, copies."""
+
+import json
+import sqlite3
+
+from tests.cli.conftest import ADD, LOOK, Command
+
+
+def test_runs_are_listed_newest_first_in_pages(seasoned: Command) -> None:
+    for answer in ("one", "two", "three"):
+        seasoned.run(answer)
+
+    newest = seasoned.events(seasoned("runs", "ls", "--json", "--limit", "2").stdout)
+    older = seasoned.events(seasoned("runs", "ls", "--json", "--before", newest[-1]["trace_id"]).stdout)
+    table = seasoned("runs", "ls", "--limit", "2")
+
+    assert [trace["trace_id"] for trace in newest] == sorted((trace["trace_id"] for trace in newest), reverse=True)
+    assert len(older) == 1
+    assert newest[0]["trace_id"] in table.stdout
+    assert "count the apples" in table.stdout
+    assert f"--before {newest[-1]['trace_id']}" in table.stderr
+
+
+def test_runs_are_chosen_by_status_agent_and_conversation(seasoned: Command) -> None:
+    seasoned.run("one", options=["--conversation", "c1"])
+    seasoned.run(ADD, options=["--tool", "calculator"], code=1)
+
+    def ids(*options: str) -> int:
+        return len(seasoned("runs", "ls", "--json", *options).stdout.splitlines())
+
+    assert (ids("--status", "failed"), ids("--status", "completed"), ids("--status", "waiting")) == (1, 1, 0)
+    assert (ids("--conversation", "c1"), ids("--agent", "default"), ids("--agent", "other")) == (1, 2, 0)
+
+
+def test_a_folder_without_a_store_has_no_runs_and_gets_none(seasoned: Command) -> None:
+    assert "no runs yet" in seasoned("runs", "ls").stderr
+    assert not (seasoned.folder / ".seasoned").exists()
+
+
+def test_a_run_is_shown_as_a_tree(seasoned: Command) -> None:
+    seasoned.run(LOOK, "five", options=["--tool", "list_files", "--root", "."])
+
+    shown = seasoned("runs", "show", "last").stdout
+
+    assert shown.startswith(f"run {seasoned.last_id()}  completed")
+    assert "0 task: count the apples" in shown
+    assert "model asks for 1 tool call" in shown
+    assert '├─ list_files(path=".") → ' in shown
+    assert "answer: five" in shown
+
+
+def test_a_beginning_of_the_id_is_enough(seasoned: Command) -> None:
+    seasoned.run("hi")
+    trace_id = seasoned.last_id()
+
+    assert trace_id in seasoned("runs", "show", trace_id[:12].upper()).stdout
+
+
+def test_an_export_needs_nothing_else(seasoned: Command) -> None:
+    seasoned.run(LOOK, "five", options=["--tool", "list_files", "--root", "."])
+
+    document = json.loads(seasoned("runs", "export", "last").stdout)
+
+    assert document["trace"]["task"] == "count the apples"
+    calls = [step for step in document["steps"] if step["step_type"] == "llm_call"]
+    assert [len(step["data"]["messages"]) for step in calls] == [1, 3]
+    assert calls[1]["data"]["messages"][1]["tool_calls"][0]["function"]["name"] == "list_files"
+
+
+def test_an_export_overwrites_nothing(seasoned: Command) -> None:
+    seasoned.run("hi")
+    seasoned("runs", "export", "last", "-o", "run.json")
+
+    assert json.loads((seasoned.folder / "run.json").read_text())["format"] == 1
+    assert "nothing is overwritten" in seasoned("runs", "export", "last", "-o", "run.json", code=2).stderr
+
+
+def test_what_was_changed_is_found(seasoned: Command) -> None:
+    seasoned.run("hi")
+    seasoned.run("ho")
+    intact = seasoned("runs", "verify").stdout
+    with sqlite3.connect(seasoned.folder / ".seasoned" / "runs.db") as db:
+        db.execute("update step set at = at + 1 where seq = 1 and trace = (select max(no) from trace)")
+    db.close()
+
+    changed = seasoned("runs", "verify", code=1)
+
+    assert intact == "2 of 2 runs are as they were recorded\n"
+    assert "was changed" in changed.stdout
+    assert changed.stdout.endswith("1 of 2 runs are as they were recorded\n")
+    assert [event["is_intact"] for event in seasoned.events(seasoned("runs", "verify", "--json", code=1).stdout)].count(False) == 1
+
+
+def test_old_runs_are_removed_only_when_that_is_sure(seasoned: Command) -> None:
+    seasoned.run("hi")
+
+    looked = seasoned("runs", "prune", "--older-than", "0m", "--dry-run")
+    refused = seasoned("runs", "prune", "--older-than", "0m", code=2)
+    kept = seasoned("runs", "prune", "--older-than", "30d", "--yes")
+    assert seasoned.last_id() in looked.stdout
+    assert "--yes" in refused.stderr
+    assert "0 runs were removed" in kept.stderr
+
+    assert "1 runs were removed" in seasoned("runs", "prune", "--older-than", "0m", "--yes").stderr
+    assert seasoned("runs", "ls", "--json").stdout == ""
+
+
+def test_a_backup_becomes_a_store(seasoned: Command) -> None:
+    seasoned.run("hi")
+    trace_id = seasoned.last_id()
+
+    seasoned("runs", "backup", "copy.db")
+    seasoned("runs", "restore", "copy.db", "--db", "sqlite:///new.db")
+
+    assert trace_id in seasoned("runs", "ls", "--db", "sqlite:///new.db").stdout
+    assert "nothing is overwritten" in seasoned("runs", "backup", "copy.db", code=2).stderr
+    assert "nothing is overwritten" in seasoned("runs", "restore", "copy.db", "--db", "sqlite:///new.db", code=2).stderr
+    assert "not a database" in seasoned("runs", "restore", "script.json", "--db", "sqlite:///third.db", code=1).stderr
+
+
+def test_a_step_is_shown_with_what_the_model_saw(seasoned: Command) -> None:
+    seasoned.run(LOOK, "five", options=["--tool", "list_files", "--root", ".", "--system", "Be brief.", "--no-memory"])
+
+    plain = seasoned("step", "show", "last/1").stdout
+    with_messages = seasoned("step", "show", "last/1", "--messages").stdout
+    as_json = json.loads(seasoned("step", "show", "last/1", "--messages", "--json").stdout)
+
+    assert "step_type: llm_call" in plain
+    assert "Be brief." not in plain
+    assert "── system\nBe brief.\n── user\ncount the apples" in with_messages
+    assert as_json["data"]["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert "only a model call" in seasoned("step", "show", "last/0", "--messages", code=2).stderr
+
+
+def test_a_correction_is_learnt_and_told_to_later_runs(seasoned: Command) -> None:
+    seasoned.run("five")
+
+    given = seasoned("feedback", "add", "last", "--correction", "count the apples twice before you answer", "--by", "ada")
+    later = seasoned.run("ten")
+
+    assert "learnt as exp-" in given.stderr
+    assert "memory: 1 experiences" in later.stderr
+    assert "twice before you answer" in seasoned("step", "show", "last/2", "--messages").stdout
+    assert "memory:" not in seasoned.run("ten", options=["--no-memory"]).stderr
+
+
+def test_praise_of_a_step_is_recorded_and_teaches_nothing(seasoned: Command) -> None:
+    seasoned.run("five")
+
+    told = json.loads(seasoned("feedback", "add", "last/2", "--positive", "quick", "--json").stdout)
+
+    assert told["step_id"].endswith("/2")
+    assert told["experience_id"] is None
+    assert "positive feedback on" in seasoned("runs", "show", "last").stdout
+
+
+def test_a_store_is_made_and_migrated(seasoned: Command) -> None:
+    assert "made, with format" in seasoned("db", "migrate").stderr
+    assert "already, the newest" in seasoned("db", "migrate").stderr
+
+
+def test_a_killed_processs_run_says_how_to_go_on(seasoned: Command) -> None:
+    process = seasoned.start("run", "x", "--model", seasoned.script({**ADD, "delay_s": 60}), "--json")
+    assert process.stdout is not None
+    assert "trace_started" in process.stdout.readline()
+    process.kill()
+    process.wait()
+
+    shown = seasoned("runs", "tail", "last", code=3)
+
+    assert f"seasoned resume {seasoned.last_id()}" in shown.stderr
