@@ -10,13 +10,13 @@ from collections.abc import Container
 from functools import lru_cache
 from typing import Any
 
+from agent.core.redact import MAX_INTEGER_BITS
 from agent.models.json_text import object_of
 from agent.models.value import Value
 
 MAX_NAME = 64
 MAX_DEPTH = 50  # of malformed arguments that are shown to the model again
 MAX_RAW_ARGUMENTS_IN_HISTORY = 2_000  # characters of malformed arguments that are shown to the model again
-MAX_INTEGER_BITS = 14_000  # Python prints no integer of more than 4300 digits
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NOT_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 

@@ -4,7 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-MAX_DEPTH = 100  # of a JSON value that is searched
+from agent.models.json_text import json_of
+
+MAX_DEPTH = 100  # of lists and objects in each other; what is deeper is left out
+MAX_INTEGER_BITS = 14_000  # Python prints no integer of more than 4300 digits
 MIN_SECRET = 8  # characters; shorter values would be found in ordinary text
 _NAMES = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
 _SHAPES = re.compile(
@@ -19,6 +22,7 @@ class Redactor:
     def __init__(self, secrets: Mapping[str, str]) -> None:
         known = {value: name for name, value in secrets.items() if len(value) >= MIN_SECRET}
         self._known = sorted(known.items(), key=lambda pair: len(pair[0]), reverse=True)  # a secret may be part of a longer one
+        self._is_simple = not any(json_of(value) != f'"{value}"' for value in known)  # none looks different in JSON
 
     def text(self, text: str) -> str:
         """Return `text` without secrets; lone surrogates become U+FFFD."""
@@ -31,17 +35,26 @@ class Redactor:
             return _SHAPES.sub("[secret:redacted]", text)
         return text
 
+    def calls(self, calls: Any) -> Any:
+        """Return a model's tool calls redacted: looked at as one text first, since they hardly ever hold a secret."""
+        text = json_of(calls) if self._is_simple else None
+        return calls if text is not None and self.text(text) == text else self.value(calls)
+
     def value(self, value: Any, depth: int = 0) -> Any:
-        """Return a JSON value with every text in it redacted."""
+        """Return a value as plain JSON data with every text in it redacted, keys too; what JSON has no word for becomes text."""
         if isinstance(value, str):
             return self.text(value)
-        if depth > MAX_DEPTH:
+        if value is None or isinstance(value, bool | float):
             return value
+        if isinstance(value, int):
+            return value if value.bit_length() <= MAX_INTEGER_BITS else f"<integer of {value.bit_length()} bits>"
+        if depth > MAX_DEPTH:
+            return "<nested too deep>"
         if isinstance(value, dict):
-            return {k: self.value(v, depth + 1) for k, v in value.items()}
-        if isinstance(value, list):
+            return {self.text(k if isinstance(k, str) else str(k)): self.value(v, depth + 1) for k, v in value.items()}
+        if isinstance(value, list | tuple):
             return [self.value(v, depth + 1) for v in value]
-        return value
+        return self.text(str(value))
 
 
 def _has_surrogate(text: str) -> bool:

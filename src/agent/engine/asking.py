@@ -1,6 +1,5 @@
 """One model call: what goes out, and the reply made safe."""
 
-import math
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -14,6 +13,7 @@ from agent.events import AgentEvent
 from agent.llm.contract import Reply, StreamingModel, Token
 from agent.models.digest import fingerprint
 
+MAX_COUNT = 2**53  # tokens, or dollars: what is more, or less than nothing, is no count and not known
 Tell = Callable[[AgentEvent], None]
 
 
@@ -62,20 +62,19 @@ def payload_of_reply(shop: Shop, reply: Any, *, model: str, prompt_hash: bytes, 
     if not isinstance(reply, dict):
         raise ModelRejected(f"the model returned {type(reply).__name__}, not a dict with 'content' and 'tool_calls'")
     redact = shop.redactor
-    cost = reply.get("cost")
     usage = reply.get("usage")
     answered_by = reply.get("model")
     reasoning = reply.get("reasoning")
     return said.LlmCall(
         response=redact.text(text_of(reply.get("content"))),
-        tool_calls=redact.value(reply.get("tool_calls")) or None,
+        tool_calls=redact.calls(reply.get("tool_calls")) or None,
         model=str(answered_by) if answered_by and answered_by != model else None,
         prompt_tokens=_count(reply.get("prompt_tokens")),
         completion_tokens=_count(reply.get("completion_tokens")),
-        cost=float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) and math.isfinite(cost) else None,
+        cost=_cost(reply.get("cost")),
         prompt_hash=prompt_hash,
         finish_reason=str(reply["finish_reason"]) if reply.get("finish_reason") else None,
-        usage=dict(usage) if isinstance(usage, dict) else {},
+        usage=redact.value(usage) if isinstance(usage, dict) else {},
         reasoning=redact.text(reasoning) if isinstance(reasoning, str) else None,
         provider_state=reply.get("provider_state"),
         response_id=str(reply["response_id"]) if reply.get("response_id") else None,
@@ -96,4 +95,8 @@ def text_of(content: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0 else 0
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MAX_COUNT else 0
+
+
+def _cost(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT else None

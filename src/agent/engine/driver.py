@@ -5,13 +5,13 @@ import logging
 from collections.abc import Callable, Sequence
 
 import agent.models.payloads as said
-from agent.clock import now
 from agent.core.decide import Action, Attend, Begin, CallModel, Conclude, MarkInDoubt, Open, ReachLimit, ReadMemory, Rest, Settle, Wait, decide
 from agent.core.fold import advance
 from agent.core.state import CallState, RunState
 from agent.core.telling import tell, tell_ending, totals
 from agent.engine.asking import ask_model
 from agent.engine.beginning import task_text
+from agent.engine.draft import Draft
 from agent.engine.executing import context_of, in_doubt, run_tool, stop_all, stopped
 from agent.engine.feed import Feed
 from agent.engine.log import ending_changes
@@ -21,33 +21,13 @@ from agent.engine.shop import RunNeeds, Shop
 from agent.errors import AgentError, Fenced, SequenceTaken, StoreError
 from agent.events import AgentEvent
 from agent.models.payloads import Payload
-from agent.models.trace import Step, Trace, step_id_of
+from agent.models.trace import Trace
 from agent.models.value import replace
 from agent.tools.context import ToolContext
 
 logger = logging.getLogger("agent")
+YIELD_S = 0.002  # a run that never waits for model, tool or disk lets others have their turn so often
 Outcome = said.ToolCall | said.InDoubtStep
-
-
-class Draft:
-    """Steps to be appended together, and the state after each. With `status` the run ends or parks in the same commit."""
-
-    __slots__ = ("_at", "_epoch", "_trace_id", "state", "states", "status", "steps")
-
-    def __init__(self, trace_id: str, epoch: int, state: RunState) -> None:
-        self.state = state
-        self.steps: list[Step] = []
-        self.states: list[RunState] = []
-        self.status: str | None = None
-        self._trace_id, self._epoch, self._at = trace_id, epoch, now()
-
-    def add(self, payload: Payload, *parents: str) -> None:
-        """Put one more step at the end."""
-        sequence = self.state.next_sequence
-        step = Step(step_id_of(self._trace_id, sequence), self._trace_id, payload.step_type, sequence, parents, payload.to_data(), self._at, self._epoch)
-        self.state = advance(self.state, step)
-        self.steps.append(step)
-        self.states.append(self.state)
 
 
 class Driver:
@@ -63,6 +43,7 @@ class Driver:
         self.task: asyncio.Task[None] | None = None
         self.looking: asyncio.Future[None] | None = None  # a look at what others appended
         self._is_appending = False
+        self._yielded_at = 0.0
         self._requests: list[Payload] = []  # a pause or cancel of a run that has no log
         self.was_fenced = False
         self._recorded_status: str | None = None  # the ending that this driver put into the trace
@@ -273,7 +254,10 @@ class Driver:
     async def _ask(self, *, is_final: bool) -> None:
         if self.feed.has_watchers:
             self.feed.publish(AgentEvent("step_started", {"trace_id": self.trace.trace_id, "iteration": self.state.iterations, "step_type": "llm_call"}))
-        await asyncio.sleep(0)  # a quick model and a quick disk never wait: others are to have their turn
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._yielded_at > YIELD_S:  # a quick model and a quick disk never wait: others are to have their turn
+            await asyncio.sleep(0)
+            self._yielded_at = loop.time()
         asked_in = self.state
         reply = await ask_model(self.shop, asked_in, self.needs, trace_id=self.trace.trace_id, is_final=is_final, tell=self.feed.publish)
 

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
 def object_of(text: str) -> dict[str, Any] | None:
@@ -14,3 +15,11 @@ def object_of(text: str) -> dict[str, Any] | None:
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def json_of(value: Any) -> str | None:
+    """Return a value as JSON text, in which every text stands as it is but for escapes; None where it has none."""
+    try:
+        return _encode(value).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None
