@@ -135,6 +135,8 @@ def parents_text(trace_id: str, parent_ids: Sequence[str]) -> str:
     if isinstance(parent_ids, str):
         raise BadInput(f"parent_ids is the text {parent_ids!r:.100}: it is to be a list of step ids")
     head = f"{trace_id}/"
+    if len(parent_ids) == 1 and type(parent_ids[0]) is str and parent_ids[0].startswith(head) and _is_number(parent_ids[0][len(head) :]):
+        return parent_ids[0][len(head) :]  # by far the most steps rest on one other
     derived: list[str] = []
     for parent in parent_ids:
         tail = parent[len(head) :] if isinstance(parent, str) and parent.startswith(head) else ""

@@ -51,7 +51,10 @@ def _is_plain(value: Any, depth: int) -> bool:
         return False
     if _LEAVES.issuperset(map(type, items)):  # no Python code per item: by far the most are leaves
         return True
-    return all(_is_plain(item, depth - 1) for item in items)
+    for item in items:  # noqa: SIM110  # no generator: this is asked of every payload
+        if type(item) not in _LEAVES and not _is_plain(item, depth - 1):
+            return False
+    return True
 
 
 def _convert(value: Any, where: str, depth: int) -> Any:

@@ -3,17 +3,18 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.clock import to_ms
 from agent.errors import BadInput, Fenced, SequenceTaken, TraceExists, TraceNotFound
 from agent.models.trace import Trace
 from agent.storage.codec import Coded, pack
 
-# No cache of a trace's end is kept: it would have to be made safe against other processes, and this is one read by index.
 _TIP = """select t.no, t.epoch, t.tail, s.seq, s.hash from trace t
     left join step s on s.trace=t.no and s.seq=(select max(seq) from step where trace=t.no) where t.id=?"""
 _INSERT = "insert into step(trace, seq, epoch, kind, at, parents, data, hash) values(?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_FENCED = """insert into step(trace, seq, epoch, kind, at, parents, data, hash)
+    select no, ?, ?, ?, ?, ?, ?, ? from trace where id=? and epoch=? and tail is null"""
 _STALE_MS = 86_400_000  # a beat older than a day tells nothing any more
 
 _COLUMNS = {
@@ -66,8 +67,45 @@ def insert_trace(db: sqlite3.Connection, trace: Trace, columns: Mapping[str, Any
     db.execute(f"insert into trace({', '.join(row)}) values({', '.join('?' * len(row))})", tuple(row.values()))  # our own column names
 
 
-def append_steps(db: sqlite3.Connection, trace_id: str, steps: Sequence[Coded], columns: Mapping[str, Any], *, epoch: int | None) -> None:
-    """Append steps after the trace's last one, and set columns of the trace.
+class Tip(NamedTuple):
+    """The end of a trace as its driver left it: valid for as long as the next number is free, no gap was made and the epoch stands."""
+
+    no: int
+    sequence: int
+    link: bytes
+
+
+def append_after(db: sqlite3.Connection, trace_id: str, steps: Sequence[Coded], columns: Mapping[str, Any], *, epoch: int, tip: Tip) -> Tip | None:
+    """Append steps after a tip that is known, in one statement with the fence; None where the tip or the epoch is old.
+
+    Safe against other processes: what they append takes the next number, which is unique; a step with a gap before it sets
+    `tail`; and who takes the trace over raises the epoch.
+
+    Raises:
+        SequenceTaken: nothing of it may stand.
+    """
+    first, link = steps[0], steps[0].link(tip.link, trace_id)
+    if first.sequence != tip.sequence + 1 or first.name is not None or first.blobs:
+        return None
+    row = (first.sequence, first.epoch, first.kind, first.at, first.parents, first.data, link, trace_id, epoch)
+    try:
+        if not db.execute(_INSERT_FENCED, row).rowcount:
+            return None
+    except sqlite3.IntegrityError as error:
+        raise SequenceTaken(trace_id, first.sequence) from error
+    following = first.sequence + 1
+    for step in steps[1:]:
+        if step.sequence != following:
+            raise SequenceTaken(trace_id, step.sequence)
+        link = step.link(link, trace_id)
+        _insert(db, tip.no, step, link)
+        following += 1
+    set_columns(db, tip.no, columns, link)
+    return Tip(tip.no, following - 1, link)
+
+
+def append_steps(db: sqlite3.Connection, trace_id: str, steps: Sequence[Coded], columns: Mapping[str, Any], *, epoch: int | None) -> Tip:
+    """Append steps after the trace's last one, set columns of the trace, and return its new end.
 
     Raises:
         TraceNotFound, Fenced, SequenceTaken: nothing of it may stand.
@@ -90,6 +128,7 @@ def append_steps(db: sqlite3.Connection, trace_id: str, steps: Sequence[Coded], 
     if steps and tail is not None:
         columns = {**columns, "tail": None}
     set_columns(db, no, columns, link)
+    return Tip(no, following - 1, link)
 
 
 def add_step(db: sqlite3.Connection, trace_id: str, step: Coded) -> None:
@@ -108,8 +147,9 @@ def add_step(db: sqlite3.Connection, trace_id: str, step: Coded) -> None:
     if not is_last and db.execute("select 1 from step where trace=? and seq=?", (no, step.sequence)).fetchone():
         raise SequenceTaken(trace_id, step.sequence)
     step_no = _insert(db, no, step, step.link(link or b"", trace_id))
-    if not is_last or tail is not None:
-        db.execute("update trace set tail=? where no=?", (None if is_last else step_no, no))
+    is_next = is_last and step.sequence == (0 if last is None else last + 1)
+    if not is_next or tail is not None:  # also after a gap: whoever remembers the end of the trace must look again
+        db.execute("update trace set tail=? where no=?", (None if is_next else step_no, no))
 
 
 def update_trace(db: sqlite3.Connection, trace_id: str, columns: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Self, TypeVar
 from agent.errors import StoreClosed
 from agent.storage.sqlite.faults import code_of, fault_of
 from agent.storage.sqlite.schema import connect, prepare
-from agent.storage.sqlite.writer import Outcome, Work, Writer
+from agent.storage.sqlite.writer import Outcome, Work, Writer, as_ours, roll_back
 
 T = TypeVar("T")
 
@@ -83,14 +84,25 @@ class Database:
         Raises:
             StoreFull, StoreBusy, StoreUnusable, StoreClosed: as `write`.
         """
-        if self.drivers == 1 and self._may_block_loop and not self.writer.pending and self.writer.pace_s <= QUICK_S and not self._is_closed:
-            outcome = self._commit_here(change)
-            if outcome is not None:
-                if outcome.error is not None:
-                    raise outcome.error
-                value: T = outcome.value
-                return value
-        return await self.write(change)
+        is_quick = self.drivers == 1 and self._may_block_loop and not self.writer.pending and self.writer.pace_s <= QUICK_S
+        if not is_quick or self._is_closed or not self._here_lock.acquire(blocking=False):
+            return await self.write(change)
+        db, began = self._here, time.perf_counter()
+        try:
+            db.execute("begin immediate")
+            value = change(db)
+            db.execute("commit")
+        except Exception as error:  # noqa: BLE001  # it is the caller's, and goes to the caller
+            roll_back(db)
+            if code_of(error) != sqlite3.SQLITE_BUSY:
+                raise as_ours(error, self.path) from error.__cause__
+        else:
+            self.commits_here += 1
+            self.writer.pace_s += (time.perf_counter() - began - self.writer.pace_s) / 8
+            return value
+        finally:
+            self._here_lock.release()
+        return await self.write(change)  # another process holds the lock: the writer waits for it
 
     async def alone(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """Run something on the writer between transactions (a checkpoint, `vacuum`) and return its value.

@@ -12,7 +12,7 @@ from typing import Any
 from agent.errors import BadInput, Fenced, StoreError, TraceNotFound
 from agent.models.trace import Step, Trace, step_id_of
 from agent.storage import liveness, restore
-from agent.storage.codec import encode_step, encode_steps
+from agent.storage.codec import Coded, encode_step, encode_steps
 from agent.storage.fields import checked_changes, checked_trace
 from agent.storage.protocols import TraceHead
 from agent.storage.prune import Wanted
@@ -32,6 +32,7 @@ class SqliteTraceStore:
         self.database = database
         self.owner = liveness.new_owner()
         self._driven: set[str] = set()  # traces that this store owns: while there are any, the writer beats
+        self._tips: dict[str, append.Tip] = {}  # ends of the traces that are driven here
         self._next_beat = 0.0
         database.writer.pulse = self._pulse
 
@@ -85,13 +86,25 @@ class SqliteTraceStore:
         if epoch is None:
             await self.database.write(lambda db: append.append_steps(db, trace_id, coded, columns, epoch=None))
         else:
-            try:
-                await self.database.write_as_driver(lambda db: append.append_steps(db, trace_id, coded, columns, epoch=epoch))
-            except Fenced:
-                self._drives(trace_id, is_driving=False)
-                raise
+            await self._append_fenced(trace_id, coded, columns, epoch)
         if columns:
             self._changed(trace_id, columns)
+
+    async def _append_fenced(self, trace_id: str, coded: list[Coded], columns: Mapping[str, Any], epoch: int) -> None:
+        tip = self._tips.pop(trace_id, None)
+
+        def change(db: sqlite3.Connection) -> append.Tip:
+            """Append after the end that is known, or after the one that is found."""
+            after = append.append_after(db, trace_id, coded, columns, epoch=epoch, tip=tip) if tip is not None and coded else None
+            return after or append.append_steps(db, trace_id, coded, columns, epoch=epoch)
+
+        try:
+            after = await self.database.write_as_driver(change)
+        except Fenced:
+            self._drives(trace_id, is_driving=False)
+            raise
+        if trace_id in self._driven:
+            self._tips[trace_id] = after
 
     async def update_trace(self, trace_id: str, **changes: Any) -> None:
         """See `TraceStore`."""
@@ -219,6 +232,8 @@ class SqliteTraceStore:
 
     def _drives(self, trace_id: str, *, is_driving: bool) -> None:
         (self._driven.add if is_driving else self._driven.discard)(trace_id)
+        if not is_driving:
+            self._tips.pop(trace_id, None)
         self.database.drivers = len(self._driven)
 
     def _beat_if_due(self, db: sqlite3.Connection) -> None:

@@ -121,7 +121,7 @@ class Writer:
         try:
             return Outcome(work.change(self._db), None)
         except Exception as error:  # noqa: BLE001  # it is the caller's, and goes to the caller
-            _roll_back(self._db)
+            roll_back(self._db)
             return Outcome(None, as_ours(error, self.path))
 
     def _beat(self) -> None:
@@ -135,19 +135,19 @@ class Writer:
 
 def commit(db: sqlite3.Connection, path: Path, changes: Sequence[Change]) -> list[Outcome]:
     """Make all changes in one transaction. If one is refused: once more, with a savepoint around each; it fails alone."""
-    _roll_back(db)
+    roll_back(db)
     try:
         db.execute("begin immediate")
         outcomes = [Outcome(change(db), None) for change in changes]
         db.execute("commit")
         return outcomes
     except Exception as error:  # noqa: BLE001  # every caller gets an outcome, or drivers wait for ever
-        _roll_back(db)
+        roll_back(db)
         if len(changes) > 1 and not is_of_the_file(error):
             return _commit_each(db, path, changes)
         return [Outcome(None, as_ours(error, path)) for _ in changes]
     except BaseException:
-        _roll_back(db)
+        roll_back(db)
         raise
 
 
@@ -158,7 +158,7 @@ def _commit_each(db: sqlite3.Connection, path: Path, changes: Sequence[Change]) 
         db.execute("commit")
         return outcomes
     except sqlite3.Error as error:
-        _roll_back(db)
+        roll_back(db)
         return [Outcome(None, as_ours(error, path)) for _ in changes]
 
 
@@ -184,7 +184,8 @@ def as_ours(error: Exception, path: Path) -> Exception:
     return error
 
 
-def _roll_back(db: sqlite3.Connection) -> None:
+def roll_back(db: sqlite3.Connection) -> None:
+    """Take back what is not committed."""
     """End the transaction, if there is one: SQLite may have rolled back by itself. Where the disk refuses, the next `commit` tries again."""
     if db.in_transaction:
         with contextlib.suppress(sqlite3.Error):
