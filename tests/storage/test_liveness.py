@@ -54,6 +54,19 @@ def test_a_process_id_that_was_given_again_is_not_the_old_owner() -> None:
     assert is_alive("|".join((host, boot, str(parent), "", mark)), NOW, NOW)  # where the start is not known, the id has to do
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_killed_process_is_dead_before_its_parent_takes_note() -> None:
+    code = "import agent.storage.liveness as l; print(l.new_owner(), flush=True); input()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    owner = process.stdout.readline().strip()
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays in the table of processes
+
+    assert not is_alive(owner, NOW, NOW)
+    process.communicate()
+
+
 def test_without_the_files_of_linux_the_heartbeat_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     liveness._here.cache_clear()
     monkeypatch.setattr(liveness, "_read", lambda path: "")

@@ -60,9 +60,13 @@ def _link(path: str) -> str:
 
 def _started(pid: int) -> str:
     """Return when a process began, in ticks since the boot; "" where that cannot be known."""
-    line = _read(f"/proc/{pid}/stat")
-    after_name = line.rpartition(")")[2].split()  # the name may hold anything
-    return after_name[19] if len(after_name) > 19 else ""  # noqa: PLR2004  # field 22 of proc(5)
+    fields = _stat(pid)
+    return fields[19] if len(fields) > 19 else ""  # noqa: PLR2004  # field 22 of proc(5)
+
+
+def _stat(pid: int) -> list[str]:
+    """Return what /proc says of a process, from the third field on: what stands before, its name, may hold anything."""
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
 
 
 def _is_running(pid: int, started: str) -> bool:
@@ -74,4 +78,6 @@ def _is_running(pid: int, started: str) -> bool:
         return False
     except OSError:  # another user's
         pass
+    if _stat(pid)[:1] in (["Z"], ["X"]):  # it is dead: only its parent, which may be the one that asks, has not taken note
+        return False
     return not started or _started(pid) in ("", started)
