@@ -190,11 +190,17 @@ class Page:
 
     def _bash(self, text: str, exit_code: int) -> str:
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=COMMAND_S, check=False
+            ["bash", "-euo", "pipefail", "-c", text],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMAND_S,
+            check=False,
         )
         if done.returncode != exit_code:
-            raise BadPage(f"exit code {done.returncode}, not {exit_code}:\n{text}\n{done.stdout}\n{done.stderr}")
-        return done.stdout + done.stderr
+            raise BadPage(f"exit code {done.returncode}, not {exit_code}:\n{text}\n{done.stdout}")
+        return done.stdout
 
 
 def run_page(path: Path) -> None:
