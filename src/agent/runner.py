@@ -103,9 +103,6 @@ class AgentRunner:
         self._model()
         config = self.config
         bounds = dict(limits or {})
-        bound = max_iterations if max_iterations is not None else bounds.get("max_iterations", config.max_iterations)
-        if not isinstance(bound, int) or isinstance(bound, bool) or bound < 0:
-            raise BadInput(f"max_iterations must be a whole number from 0 on, not {bound!r}")
         is_remembering = enable_memory if enable_memory is not None else config.enable_memory
         request = Request(
             task=task,
@@ -115,7 +112,7 @@ class AgentRunner:
             tools=tools,
             agent_type=agent_type or config.agent_type,
             uid=tenant(uid),
-            max_iterations=bound,
+            max_iterations=_bound(max_iterations if max_iterations is not None else bounds.get("max_iterations", config.max_iterations)),
             enable_memory=is_remembering and self.memory_store is not None,
             auto_execute_tools=auto_execute_tools if auto_execute_tools is not None else config.auto_execute_tools,
             conversation_id=conversation_id,
@@ -212,3 +209,9 @@ class AgentRunner:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.aclose()
+
+
+def _bound(given: Any) -> int:
+    if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+        raise BadInput(f"max_iterations must be a whole number from 0 on, not {given!r}")
+    return given

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +101,17 @@ class Model(ScriptedLLM):
 
 def in_transaction(points: KillPoints) -> None:
     """Die also between the rows of a transaction and its commit."""
-    plain = append.append_steps
+    for name in ("append_steps", "append_after"):
+        setattr(append, name, _dying(getattr(append, name), points))
 
-    def append_steps(*args: Any, **kwargs: Any) -> None:
-        plain(*args, **kwargs)
+
+def _dying(plain: Callable[..., Any], points: KillPoints) -> Callable[..., Any]:
+    def change(*args: Any, **kwargs: Any) -> Any:
+        done = plain(*args, **kwargs)
         points.reached("inside a transaction")
+        return done
 
-    append.append_steps = append_steps
+    return change
 
 
 def live(folder: str, script: str, kill_at: int | None, *, is_first: bool, take_over: bool = False) -> None:
