@@ -13,7 +13,7 @@ from agent.engine.feedback import give_feedback
 from agent.engine.log import as_run_log
 from agent.engine.shop import Shop
 from agent.engine.stopping import cancel, pause
-from agent.errors import BadInput
+from agent.errors import BadInput, Unsupported
 from agent.events import AgentEvent
 from agent.llm.contract import LLMCall
 from agent.storage.protocols import MemoryStore, StateStore, TraceStore
@@ -87,6 +87,7 @@ class AgentRunner:
         auto_execute_tools: bool | None = None,
         *,
         conversation_id: str | None = None,
+        output_type: Any = None,
         deps: Any = None,
         limits: Mapping[str, Any] | None = None,
         **kwargs: Any,
@@ -101,6 +102,8 @@ class AgentRunner:
             Exception: what failed the run, after its `trace_failed` event.
         """
         self._model()
+        if output_type is not None:
+            raise Unsupported("output_type is not part of this version: ask for JSON in the task, and parse the conclusion's content")
         config = self.config
         bounds = dict(limits or {})
         is_remembering = enable_memory if enable_memory is not None else config.enable_memory
