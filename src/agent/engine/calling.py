@@ -12,7 +12,6 @@ from agent.engine.asking import payload_of_reply
 from agent.engine.beginning import split_settings
 from agent.engine.shop import Shop
 from agent.errors import BadInput
-from agent.models.digest import fingerprint
 from agent.models.trace import Step, Trace
 from agent.storage.protocols import TraceStore
 
@@ -31,7 +30,7 @@ async def call_once(
         await store.create_trace(trace)
     try:
         reply = await shop.llm_call(messages=sent, model=model, tools=schemas, **keywords)
-        payload = payload_of_reply(shop, reply, model=model, prompt_hash=fingerprint(b"", *sent), took_s=0.0)
+        payload = payload_of_reply(shop, reply, model=model, prompt_hash=b"", took_s=0.0)
     except BaseException as error:
         if store is not None and trace is not None:
             await asyncio.shield(_record_failure(shop, store, trace, error))
