@@ -104,9 +104,7 @@ class AgentRunner:
         self._model()
         if output_type is not None:
             raise Unsupported("output_type is not part of this version: ask for JSON in the task, and parse the conclusion's content")
-        config = self.config
-        bounds = dict(limits or {})
-        is_remembering = enable_memory if enable_memory is not None else config.enable_memory
+        config, bounds = self.config, dict(limits or {})
         request = Request(
             task=task,
             messages=messages,
@@ -116,8 +114,8 @@ class AgentRunner:
             agent_type=agent_type or config.agent_type,
             uid=tenant(uid),
             max_iterations=_bound(max_iterations if max_iterations is not None else bounds.get("max_iterations", config.max_iterations)),
-            enable_memory=is_remembering and self.memory_store is not None,
-            auto_execute_tools=auto_execute_tools if auto_execute_tools is not None else config.auto_execute_tools,
+            enable_memory=(config.enable_memory if enable_memory is None else enable_memory) and self.memory_store is not None,
+            auto_execute_tools=config.auto_execute_tools if auto_execute_tools is None else auto_execute_tools,
             conversation_id=conversation_id,
             limits=bounds,
             keywords=kwargs,

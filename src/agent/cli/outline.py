@@ -39,7 +39,8 @@ async def show_run(place: Place, wanted: str, *, is_json: bool) -> None:
                 for line in outline.lines(step):
                     out.print(line, soft_wrap=True)
         head = await store.traces.head(trace.trace_id)
-        for line in tail_lines(trace, owner_is_alive=head.owner_is_alive):
+        used = f"{tokens_text(outline.tokens)} in all · {cost_text(outline.cost, is_partial=outline.cost_is_partial)}"
+        for line in (*outline.unfinished(), Text(used, style="dim"), *tail_lines(trace, owner_is_alive=head.owner_is_alive)):
             out.print(line, soft_wrap=True)
 
 
@@ -59,8 +60,7 @@ def head_lines(trace: Trace) -> Iterator[Text]:
 
 
 def tail_lines(trace: Trace, *, owner_is_alive: bool) -> Iterator[Text]:
-    """Yield what it used, and how to go on."""
-    yield Text(f"{tokens_text(trace.total_tokens)} in all · {cost_text(trace.total_cost, is_partial=trace.cost_is_partial)}", style="dim")
+    """Yield how to go on."""
     if trace.status == "running" and owner_is_alive:
         yield Text(f"it is running: seasoned runs tail {trace.trace_id}", style="dim")
     elif trace.status in ("running", "paused", "failed"):
@@ -73,6 +73,8 @@ class Outline:
 
     def __init__(self, signs: Signs, model: str) -> None:
         self.signs, self.model = signs, model
+        self.tokens, self.cost, self.cost_is_partial = 0, 0.0, False
+        self._begun: dict[str, int] = {}  # calls without a result, and the step that announced each
 
     def lines(self, step: Step) -> Iterator[Text]:
         """Yield the lines of one step."""
@@ -80,22 +82,32 @@ class Outline:
         number = Text().append(f"{step.sequence:>4} ", style="dim")
         match payload:
             case said.LlmCall():
+                self._count(payload)
                 yield number.append_text(self._model_call(payload))
                 if payload.response and payload.tool_calls:
                     yield Text("       " + one_line(payload.response, 100), style="dim")
             case said.ToolCall():
+                self._begun.pop(payload.call_id, None)
                 call = Call(call_text(payload.tool_name, payload.arguments), took_s=payload.took_s, result=payload.result, is_ok=payload.is_ok)
                 yield number.append_text(call_line(call, self.signs, is_last=False))
-            case said.ToolStarted():
-                yield number.append(
-                    f"   {self.signs.branch}begins {payload.call_id}" + (f", attempt {payload.attempt}" if payload.attempt > 1 else ""), style="dim"
-                )
+            case said.ToolStarted():  # told with its result, or at the end
+                self._begun[payload.call_id] = step.sequence
             case said.Input() if payload.is_resume:
                 yield number.append("resumed with other limits: " + one_line(payload.limits))
             case said.Input():
                 yield number.append("task: " + one_line(payload.task, 200))
             case _:
                 yield number.append("   " + self.signs.branch if step.step_type in UNDER_A_CALL else "").append(words_of(step, payload))
+
+    def unfinished(self) -> Iterator[Text]:
+        """Yield the lines of calls that were begun and have no result."""
+        for call_id, sequence in self._begun.items():
+            yield Text().append(f"{sequence:>4} ", style="dim").append(f"   {self.signs.branch}call {call_id} was begun, and has no result", style="yellow")
+
+    def _count(self, payload: said.LlmCall) -> None:
+        self.tokens += (payload.prompt_tokens or 0) + (payload.completion_tokens or 0)
+        self.cost += payload.cost or 0.0
+        self.cost_is_partial = self.cost_is_partial or payload.cost is None
 
     def _model_call(self, payload: said.LlmCall) -> Text:
         calls = len(payload.tool_calls) if isinstance(payload.tool_calls, list) else 0

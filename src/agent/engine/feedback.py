@@ -45,6 +45,7 @@ async def give_feedback(
     target = await log.get_step(trace_id, feedback.target_step_id, uid=uid)
 
     def build(_: TraceHead) -> tuple[list[tuple[Payload, tuple[str, ...]]], dict[str, Any]]:
+        """Return the feedback, resting on its target."""
         return [(feedback, (target.step_id,))], {}
 
     (step,) = await append_outside(log, trace_id, build, attempts, uid)

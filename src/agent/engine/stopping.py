@@ -52,6 +52,7 @@ async def pause(engine: Engine, trace_id: str, *, by: str | None, uid: str | Non
         raise RunError(f"trace {trace_id!r} is {head.trace.status}: there is nothing to pause")
 
     def build(head: TraceHead) -> tuple[list[tuple[Payload, tuple[str, ...]]], dict[str, Any]]:
+        """Return the pause; a run without an owner rests at once."""
         if head.trace.status != "running":  # it came to rest meanwhile
             raise RunError(f"trace {trace_id!r} is {head.trace.status}: there is nothing to pause")
         return [(said.Paused(by=by), ())], {} if head.owner_is_alive else {"status": "paused", "owner": None}

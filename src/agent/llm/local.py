@@ -164,7 +164,7 @@ class LocalModel:
         tally, said, budget = _Tally(), Said(), self._prompt_tokens(settings)
         answer = _answer_schema(settings.get("response_format"))
         prompt = fitting_prompt(messages, offered, budget)
-        leave_out, among = _withheld(prompt, offered, settings.get("tool_choice")), dict[tuple[str, str], Sequence[str]]()
+        leave_out, among = _withheld(prompt, offered, settings.get("tool_choice")), _only_wanted(prompt, offered)
         while True:
             schema = reply_schema(offered, leave_out=leave_out, among=among, answer=answer)
             asked = {**self._sampling(settings), "response_format": {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}}
@@ -324,6 +324,15 @@ def _withheld(prompt: Prompt, offered: Sequence[Mapping[str, Any]], tool_choice:
         wanted = (tool_choice.get("function") or {}).get("name")
         return {ANSWER, *(tool["function"]["name"] for tool in offered if tool["function"]["name"] != wanted)}
     return {ANSWER} if offered and (tool_choice == "required" or prompt.must_look) else frozenset()
+
+
+def _only_wanted(prompt: Prompt, offered: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Sequence[str]]:
+    """Return that only the files which the task names can be read, until they were: the model loses its way in longer lists."""
+    if not prompt.wanted or not prompt.must_look:
+        return {}
+    reader = next((tool["function"] for tool in offered if tool["function"]["name"] == "read_file"), {})
+    has_path = "path" in (reader.get("parameters") or {}).get("properties", {})
+    return {("read_file", "path"): prompt.wanted} if has_path else {}
 
 
 def _answer_schema(response_format: Any) -> Mapping[str, Any] | None:

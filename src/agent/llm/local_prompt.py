@@ -60,6 +60,8 @@ class Prompt(Value, frozen=True, kw_only=True):
     """All text from the user and the tools."""
     unread: tuple[str, ...]
     """Files that were named and not read yet."""
+    wanted: tuple[str, ...]
+    """Those of them that the task itself names."""
     must_look: bool
     """Whether an answer now would be made up: the task is about files, and they were not read."""
 
@@ -94,7 +96,9 @@ def prompt_for(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[st
     for message in messages:
         teller.add(message)
     turns = [{"role": "system", "content": f"{head}\n\n{system}" if system else head}, *example.finished(), *teller.finished()]
-    return Prompt(turns=turns, calls=frozenset(teller.calls), seen="\n".join(teller.seen), unread=teller.unread(), must_look=teller.must_look())
+    return Prompt(
+        turns=turns, calls=frozenset(teller.calls), seen="\n".join(teller.seen), unread=teller.unread(), wanted=teller.wanted(), must_look=teller.must_look()
+    )
 
 
 def text_of(message: Mapping[str, Any]) -> str:
@@ -149,13 +153,17 @@ class _Teller:
         named = self._named()
         if len(self.calls) >= 2 * len(named) + 3:
             return False
-        if self._unread(named):
+        if self.wanted():
             return True
         return self._tells_unread and bool(_ABOUT_FILES.search(self.task)) and not any(name == "read_file" for name, _ in self.calls)
 
     def unread(self) -> tuple[str, ...]:
         """Return the files that the task names and no call was about; when there are none, those that a result lists."""
-        return tuple(self._unread(self._named()) or self._unread(self._listed))
+        return self.wanted() or tuple(self._unread(self._listed))
+
+    def wanted(self) -> tuple[str, ...]:
+        """Return the files that the task names and no call was about."""
+        return tuple(self._unread(self._named()))
 
     def _named(self) -> list[str]:
         return [*_names(self.task), *(name for name in self._listed if name in self.task)]

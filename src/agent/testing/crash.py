@@ -53,13 +53,16 @@ def arm(log: TraceLog, points: KillPoints) -> None:
     opened, added, claimed = log.open_trace, log.add_steps, log.claim
 
     async def open_trace(trace: Trace, steps: Sequence[Step]) -> None:
+        """As the store does, with a point on either side."""
         await _around("open_trace", lambda: opened(trace, steps))
 
     async def add_steps(trace_id: str, steps: Sequence[Step], *, epoch: int | None = None, changes: Mapping[str, Any] | None = None) -> None:
+        """As the store does, with a point on either side."""
         what = "+".join([step.step_type for step in steps] + sorted(changes or {}))
         await _around(f"add_steps({what})", lambda: added(trace_id, steps, epoch=epoch, changes=changes))
 
     async def claim(trace_id: str, *, expected_epoch: int) -> int:
+        """As the store does, with a point on either side."""
         epoch: int = await _around("claim", lambda: claimed(trace_id, expected_epoch=expected_epoch))
         return epoch
 

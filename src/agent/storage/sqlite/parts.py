@@ -37,6 +37,7 @@ class Part:
         """
 
         def prepared(db: sqlite3.Connection) -> T:
+            """Make the tables first."""
             ensure(db, self._name)
             return change(db)
 
