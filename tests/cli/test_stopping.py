@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from tests.cli.conftest import ADD, Command
 
+pytestmark = pytest.mark.crash
 SLOW = [{**ADD, "delay_s": 1.5}, {**ADD, "delay_s": 1.5}, "five"]
 OPTIONS = ["--tool", "calculator", "--json"]
 
