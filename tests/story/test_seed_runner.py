@@ -2,13 +2,12 @@
 
 import sys
 import types
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.assemble import open_store
 from agent.models.memory import Skill
 from agent.storage.protocols import Store
 from agent.testing.listening import collect, types_of
@@ -25,12 +24,6 @@ def seed() -> Iterator[Any]:
     exec(compile(SEED.read_text(), str(SEED), "exec"), module.__dict__)  # the very text of the seed
     yield module
     del sys.modules["seed_runner"]
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    async with open_store("memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'runs.db'}") as opened:
-        yield opened
 
 
 @pytest.fixture
