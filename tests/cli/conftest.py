@@ -24,7 +24,7 @@ class Command:
         self.folder = folder
         self.begun: list[subprocess.Popen[str]] = []
         self.env = {
-            "PATH": os.environ["PATH"],
+            "PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}",
             "HOME": str(home),
             "XDG_STATE_HOME": str(home / "state"),
             "PYTHONUNBUFFERED": "1",

@@ -70,6 +70,21 @@ def test_another_store_is_named_by_option_or_environment(seasoned: Command) -> N
     assert len(seasoned("runs", "ls", "--json", "--db", "sqlite:///one.db").stdout.splitlines()) == 1
 
 
+def test_what_to_try_next_finds_the_same_store_again(seasoned: Command) -> None:
+    told = seasoned.run("hi", options=["--db", "sqlite:///my runs.db", "--uid", "ada"]).stderr
+
+    (line,) = [line for line in told.splitlines() if "runs show" in line]
+    shown = subprocess.run(line, shell=True, cwd=seasoned.folder, env=seasoned.env, capture_output=True, text=True, check=True)
+    assert "answer: hi" in shown.stdout
+
+
+def test_of_a_store_in_memory_nothing_is_promised(seasoned: Command) -> None:
+    told = seasoned.run("hi", options=["--db", "memory://"]).stderr
+
+    assert "gone now" in told
+    assert "runs show" not in told
+
+
 def test_json_is_one_event_a_line(seasoned: Command) -> None:
     done = seasoned.run(LOOK, "five", options=["--tool", "list_files", "--root", ".", "--json"])
 

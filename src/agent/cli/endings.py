@@ -46,8 +46,11 @@ def status_of(board: Board) -> str | None:
     return _STATUS_OF_EVENT.get(board.ending.type) if board.ending is not None else None
 
 
-def close_run(face: Face, *, resume_options: str = "") -> int:
-    """Print the answer and what to try next; return the exit code. The face is closed before."""
+def close_run(face: Face, *, options: str | None = "") -> int:
+    """Print the answer and what to try next; return the exit code. The face is closed before.
+
+    `options` are those that a next command needs to find the store again; None: it kept nothing.
+    """
     board = face.board
     status = status_of(board)
     if isinstance(face, JsonFace) or status is None:
@@ -59,17 +62,18 @@ def close_run(face: Face, *, resume_options: str = "") -> int:
     if board.answer is not None and status in ("completed", "limit_reached"):
         say(board.answer)
     tell(f"run {board.trace_id}")
-    for line in _advice(status, board, resume_options):
+    for line in _advice(status, board, options):
         tell(line)
     return CODES[status]
 
 
-def _advice(status: str, board: Board, resume_options: str) -> list[str]:
-    short = board.trace_id or ""
-    show = f"  seasoned runs show {short}"
-    resume = f"  seasoned resume {short}{resume_options}"
+def _advice(status: str, board: Board, options: str | None) -> list[str]:
+    if options is None:
+        return [*waiting_lines(board.awaiting), "it was kept in memory alone, and is gone now; --db sqlite:///runs.db keeps it"]
+    run = f"{board.trace_id}{options}"
+    show, resume = f"  seasoned runs show {run}", f"  seasoned resume {run}"
     if status == "completed":
-        return [show, f'  seasoned feedback add {short} --correction "…"']
+        return [show, f'  seasoned feedback add {run} --correction "…"']
     if status == "limit_reached":
         used = board.ending.data.get("value") if board.ending is not None else 0
         more = (used if isinstance(used, int) else 0) + 10

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from agent.cli.board import Board, Turn
 from agent.cli.drawing import Signs, total_parts, turn_lines
-from agent.cli.outlet import console, say_json, tell, wants_plain
+from agent.cli.outlet import Aside, console, say_json, tell, wants_plain
 from agent.cli.visible import one_line, visible
 from agent.events import AgentEvent
 
@@ -103,6 +103,7 @@ class TreeFace(LinesFace):
             console=self.console, get_renderable=self._now, refresh_per_second=FRAMES_PER_S, transient=True, redirect_stdout=False, redirect_stderr=False
         )
         self.live.start()
+        Aside.printer = lambda text: self.print(Text(text))
 
     def print(self, line: Text) -> None:
         """Write a line above the live part."""
@@ -121,6 +122,7 @@ class TreeFace(LinesFace):
     def close(self) -> None:
         """Print what is left, and end the live part."""
         super().close()
+        Aside.printer = None
         self.live.stop()
 
 

@@ -6,6 +6,7 @@ Kept in the user's own state folder, never in the store: a store from elsewhere 
 import contextlib
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -52,6 +53,13 @@ def kept_grants(trace_id: str) -> Grants | None:
         return msgspec.json.decode((grants_folder() / f"{trace_id}.json").read_bytes(), type=Grants)
     except (OSError, RuntimeError, msgspec.MsgspecError):
         return None
+
+
+def forget_grants(trace_ids: Iterable[str]) -> None:
+    """Remove what was kept for runs that are gone."""
+    for trace_id in trace_ids:
+        with contextlib.suppress(OSError, RuntimeError):
+            (grants_folder() / f"{trace_id}.json").unlink()
 
 
 def _remove_old(folder: Path) -> None:

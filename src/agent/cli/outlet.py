@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from agent.cli.visible import visible
@@ -22,8 +23,17 @@ def say_json(value: Any) -> None:
     write(sys.stdout, json.dumps(value, ensure_ascii=not is_utf8, default=str) + "\n")
 
 
+class Aside:
+    """Where lines for people go while a live tree is drawn on stderr: above it, so that they do not cross."""
+
+    printer: Callable[[str], None] | None = None
+
+
 def tell(text: str) -> None:
-    """Write a line for people to stderr."""
+    """Write a line for people to stderr; from any thread."""
+    if Aside.printer is not None:
+        Aside.printer(visible(text))
+        return
     write(sys.stderr, visible(text) + "\n")
 
 

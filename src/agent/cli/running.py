@@ -44,7 +44,7 @@ class Shown(Value, frozen=True, kw_only=True):
     face: Face
     uid: str
     grants: Grants | None = None  # kept as soon as the run is on the record
-    options: str = ""  # that a next command needs
+    options: str | None = ""  # that a next command needs; None: the store keeps nothing
     may_pause: bool = True  # False: the run is only watched
 
 
@@ -94,8 +94,10 @@ def _tell_header(choice: Choice, offered: tuple[str, ...]) -> None:
         tell(choice.note)
 
 
-def _place_options(place: Place) -> str:
-    """Return the options that a next command needs to find this store again."""
+def _place_options(place: Place) -> str | None:
+    """Return the options that a next command needs to find this store again; None for a store in memory."""
+    if place.file is None:
+        return None
     parts = ([] if place.url == DEFAULT_DB else ["--db", place.url]) + ([] if place.uid == ANONYMOUS else ["--uid", place.uid])
     return (" " + shlex.join(parts)) if parts else ""
 
@@ -134,7 +136,7 @@ async def follow(runner: AgentRunner, events: AsyncIterator[AgentEvent], shown: 
             return code_of(error)
     if status_of(face.board) == "waiting" and not face.board.awaiting:
         face.board.awaiting = await _awaiting(runner, str(face.board.trace_id), shown.uid)
-    return close_run(face, resume_options=shown.options)
+    return close_run(face, options=shown.options)
 
 
 async def _show(runner: AgentRunner, events: AsyncIterator[AgentEvent], shown: Shown, interrupts: Interrupts) -> None:
@@ -169,6 +171,8 @@ def _stopped(shown: Shown) -> int:
         tell("no longer watching; that does not stop the run")
     elif trace_id is None:
         tell("stopped before anything was recorded")
+    elif shown.options is None:
+        tell("stopped; it was kept in memory alone, and is gone now")
     else:
         tell(f"stopped; the run is on the record and can go on:\n  seasoned resume {trace_id}{shown.options}")
     return RESTS

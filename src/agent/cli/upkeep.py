@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from agent.cli.grants import forget_grants
 from agent.cli.listing import when_text
 from agent.cli.outlet import say, say_json, tell
 from agent.cli.place import PAGE, Place, find_trace, opened
@@ -77,6 +78,7 @@ async def prune_runs(place: Place, older_than: str, *, is_dry_run: bool, is_sure
         if found and not is_dry_run:
             _make_sure(len(found), older_than, is_sure=is_sure)
             found = await store.traces.prune(before=before, uid=place.uid)
+            forget_grants(found)
         elif not is_json:
             for trace_id in found:
                 trace = await store.traces.get_trace(trace_id, uid=place.uid)
