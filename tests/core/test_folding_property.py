@@ -141,6 +141,14 @@ def test_a_run_that_rests_or_waits_is_not_moved_by_deciding_again(rng: Random) -
             assert action.status == state.status or state.limit is not None
 
 
+def test_a_planted_reuse_of_ids_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.core.calls._own_id", lambda sequence, position, here, taken: f"call_{position}")
+
+    faults = [fault for seed in range(50) for state in RandomRun(Random(seed)).go_on(40).states for fault in shape_faults(history(state))]
+
+    assert any("was used before" in fault for fault in faults)
+
+
 def test_the_random_runs_reach_every_kind_of_step() -> None:
     seen = {step.step_type for seed in range(200) for step in RandomRun(Random(seed)).go_on(40).steps}
 

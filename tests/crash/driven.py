@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import agent.core.decide as deciding
+import agent.engine.driver as driving
+import agent.models.payloads as said
 from agent.assemble import open_store
 from agent.config import AgentConfig
 from agent.core.fold import fold
@@ -114,8 +117,36 @@ def _dying(plain: Callable[..., Any], points: KillPoints) -> Callable[..., Any]:
     return change
 
 
-def live(folder: str, script: str, kill_at: int | None, *, is_first: bool, take_over: bool = False) -> None:
+def plant_bug(name: str) -> None:
+    """Break the engine on purpose, in this process, so that the tests can be seen to catch it."""
+    if name == "unsafe calls are repeated":
+        deciding.REPEATABLE = frozenset({"read", "idempotent", "transactional", "unsafe"})
+    elif name == "the result is recorded before the effect":
+        run = driving.Driver._run
+
+        async def run_late(self: driving.Driver, call: Any) -> Any:
+            await self._record([said.ToolCall(call_id=call.call.call_id, tool_name=call.call.name, result="done")])
+            return await run(self, call)
+
+        driving.Driver._run = run_late  # type: ignore[method-assign]  # on purpose
+    elif name == "the effect comes before the announcement":
+        plan = vars(driving)["plan_call"]
+
+        def plan_early(shop: Any, state: Any, call: Any, context_of: Any) -> Any:
+            planned = plan(shop, state, call, context_of)
+            if planned.tool is not None and planned.kind == "begin" and not planned.tool.is_async:
+                planned.tool.function(context_of(call), **planned.arguments)
+            return planned
+
+        vars(driving)["plan_call"] = plan_early
+    else:
+        raise AssertionError(name)
+
+
+def live(folder: str, script: str, kill_at: int | None, *, is_first: bool, take_over: bool = False, plant: str | None = None) -> None:
     """Begin a run in this process, or resume the one that is there; the points it came by go to a file at the end."""
+    if plant is not None:
+        plant_bug(plant)
     asyncio.run(_live(Path(folder), SCRIPTS.get(script) or [asks(tool_request(script, {"n": 1})), "done"], kill_at, is_first=is_first, take_over=take_over))
 
 
