@@ -330,7 +330,7 @@ def _only_wanted(prompt: Prompt, offered: Sequence[Mapping[str, Any]]) -> dict[t
     """Return that only the files which the task names can be read, until they were: the model loses its way in longer lists."""
     if not prompt.wanted or not prompt.must_look:
         return {}
-    reader = next((tool["function"] for tool in offered if tool["function"]["name"] == "read_file"), {})
+    reader: Mapping[str, Any] = next((tool["function"] for tool in offered if tool["function"]["name"] == "read_file"), {})
     has_path = "path" in (reader.get("parameters") or {}).get("properties", {})
     return {("read_file", "path"): prompt.wanted} if has_path else {}
 

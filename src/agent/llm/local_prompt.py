@@ -158,8 +158,8 @@ class _Teller:
         return self._tells_unread and bool(_ABOUT_FILES.search(self.task)) and not any(name == "read_file" for name, _ in self.calls)
 
     def unread(self) -> tuple[str, ...]:
-        """Return the files that the task names and no call was about; when there are none, those that a result lists."""
-        return self.wanted() or tuple(self._unread(self._listed))
+        """Return the files that no call was about: of those that the task names, or where it names none, of those that a result lists."""
+        return self.wanted() if self._named() else tuple(self._unread(self._listed))
 
     def wanted(self) -> tuple[str, ...]:
         """Return the files that the task names and no call was about."""
