@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 import agent.models.payloads as said
 from agent.config import ANONYMOUS, AgentConfig, CallResult
-from agent.engine.beginning import Request, tenant
+from agent.engine.beginning import Request, checked_limits, tenant
 from agent.engine.calling import call_once
 from agent.engine.engine import Engine
 from agent.engine.feedback import give_feedback
@@ -104,7 +104,7 @@ class AgentRunner:
         self._model()
         if output_type is not None:
             raise Unsupported("output_type is not part of this version: ask for JSON in the task, and parse the conclusion's content")
-        config, bounds = self.config, dict(limits or {})
+        config, bounds = self.config, checked_limits({**self.config.limits, **(limits or {})})
         request = Request(
             task=task,
             messages=messages,
@@ -139,7 +139,7 @@ class AgentRunner:
             Exception: what failed the run, after its `trace_failed` event.
         """
         self._model()
-        async for event in self._engine.resume(trace_id, limits=dict(limits) if limits else None, take_over=take_over, keywords=kwargs, deps=deps, uid=uid):
+        async for event in self._engine.resume(trace_id, limits=checked_limits(limits) or None, take_over=take_over, keywords=kwargs, deps=deps, uid=uid):
             yield event
 
     async def watch(self, trace_id: str, after: int = -1, *, uid: str | None = None) -> AsyncIterator[AgentEvent]:

@@ -1,5 +1,6 @@
 """What a caller may hand to `run` and `call`, what becomes of it, and what is never stored."""
 
+import asyncio
 import copy
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from agent.assemble import open_store
 from agent.config import AgentConfig
-from agent.errors import BadInput, SettingMissing, ToolNotFound
+from agent.errors import BadInput, SettingMissing, StoreClosed, ToolNotFound
 from agent.events import AgentEvent
 from agent.runner import AgentRunner
 from agent.storage.protocols import Store
@@ -256,3 +257,65 @@ async def test_secrets_of_the_environment_are_nowhere_on_the_disk(tmp_path: Path
         assert value not in str(llm.calls[1]["messages"]), "nor are they sent on"
     assert "[secret:SOME_API_KEY]" in shown
     assert "[secret:HORSE]" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"model": None}, "model must be text, not None"),
+        ({"agent_type": 5}, "agent_type must be text, not 5"),
+        ({"system_prompt": 5}, "system_prompt must be text or left out, not 5"),
+        ({"conversation_id": 5}, "conversation_id must be text or left out, not 5"),
+        ({"tools": "look"}, "tools must be a list of names, not 'look'"),
+        ({"tools": [["look"]]}, "tools must be a list of names"),
+        ({"limits": {"max_cost": 1}}, "no limit is called 'max_cost'; there are: max_iterations"),
+        ({"limits": {"max_iterations": "many"}}, "max_iterations must be a whole number from 0 on, not 'many'"),
+    ],
+)
+async def test_an_argument_of_the_wrong_kind_is_named_before_anything_is_recorded(arguments: Any, problem: str, make: Any, store: Store) -> None:
+    with pytest.raises(BadInput, match=problem):
+        await collect(make("done").run("go", **arguments))
+
+    assert await store.traces.list_traces() == []
+
+
+async def test_limits_of_the_configuration_hold_where_a_run_has_none(make: Any) -> None:
+    runner = make("never", config={"limits": {"max_iterations": 0}})
+
+    assert types_of(await collect(runner.run("go")))[-1] == "limit_reached"
+    assert types_of(await collect(runner.run("go", limits={"max_iterations": 1})))[-1] == "trace_completed"
+
+
+async def test_a_limit_that_cannot_be_is_refused_by_resume_and_leaves_the_record_alone(make: Any, store: Store) -> None:
+    runner = make("never")
+    events = await collect(runner.run("go", max_iterations=0))
+    trace_id = events[0].data["trace_id"]
+    before = await store.traces.read_steps(trace_id)
+    with pytest.raises(BadInput, match="max_iterations must be"):
+        await collect(runner.resume(trace_id, limits={"max_iterations": "many"}))
+
+    assert await store.traces.read_steps(trace_id) == before
+
+
+async def test_a_run_whose_store_is_closed_under_it_is_parked_and_not_lost(tmp_path: Path) -> None:
+    url, gate, is_asked = f"sqlite:///{tmp_path / 'runs.db'}", asyncio.Event(), asyncio.Event()
+
+    async def wait(messages: Any) -> Any:
+        is_asked.set()
+        await gate.wait()
+        return asks(tool_request("look", {"where": "x"}))
+
+    events: list[AgentEvent] = []
+    store = await open_store(url)
+    runner = AgentRunner(store.traces, llm_call=ScriptedLLM([wait]))
+    reading = asyncio.ensure_future(collect(runner.run("go"), into=events))
+    await is_asked.wait()
+    await store.close()
+    gate.set()
+    with pytest.raises(StoreClosed):
+        await reading
+    await runner.aclose()
+    async with open_store(url) as again, AgentRunner(again.traces, llm_call=ScriptedLLM(["done"])) as other:
+        rest = await collect(other.resume(events[0].data["trace_id"]))
+
+    assert types_of(rest) == ["llm_call_completed", "conclusion", "trace_completed"]

@@ -14,6 +14,9 @@ from agent.models.trace import Trace
 from agent.models.value import Value
 from agent.tools.registry import ToolRegistry
 
+LIMITS = ("max_iterations",)
+"""The limits that a run can have."""
+
 
 class Request(Value, frozen=True, kw_only=True):
     """What `run` was called with, after the defaults of the configuration."""
@@ -46,6 +49,20 @@ def tenant(uid: str | None) -> str:
     return uid
 
 
+def checked_limits(limits: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the limits of a run by name, copied.
+
+    Raises:
+        BadInput: there is no such limit, or its value is no number that it can have.
+    """
+    for name, value in (limits or {}).items():
+        if name not in LIMITS:
+            raise BadInput(f"no limit is called {name!r}; there are: {', '.join(LIMITS)}")
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise BadInput(f"{name} must be a whole number from 0 on, not {value!r}")
+    return dict(limits or {})
+
+
 def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: AgentConfig, continues: tuple[str, int] | None) -> said.Input:
     """Return the first step of a run. The caller's values are copied, secrets taken out, keys left out.
 
@@ -53,6 +70,7 @@ def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: 
         BadInput: task or messages have no usable shape.
         ToolNotFound: no such tool.
     """
+    _check_kinds(request)
     system, messages = _system_and_messages(request.system_prompt, _messages(request.messages, redactor), redactor)
     names = list(dict.fromkeys(request.tools)) if request.tools else []
     stored, unstored = split_settings(request.keywords)
@@ -74,6 +92,19 @@ def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: 
         limits=request.limits,
         language=config.language,
     )
+
+
+def _check_kinds(request: Request) -> None:
+    required: dict[str, Any] = {"model": request.model, "agent_type": request.agent_type}
+    optional: dict[str, Any] = {"system_prompt": request.system_prompt, "conversation_id": request.conversation_id}
+    for name, text in required.items():
+        if not isinstance(text, str):
+            raise BadInput(f"{name} must be text, not {text!r}")
+    for name, text in optional.items():
+        if text is not None and not isinstance(text, str):
+            raise BadInput(f"{name} must be text or left out, not {text!r}")
+    if isinstance(request.tools, str) or not all(isinstance(name, str) for name in request.tools or ()):
+        raise BadInput(f"tools must be a list of names, not {request.tools!r}")
 
 
 def trace_of(request: Request, payload: said.Input, trace_id: str) -> Trace:
