@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 import agent.models.payloads as said
 from agent.config import ANONYMOUS, AgentConfig, CallResult
+from agent.engine.approvals import decide_call, pending, resolve_call
 from agent.engine.beginning import Request, checked_limits, tenant
 from agent.engine.calling import call_once
 from agent.engine.engine import Engine
@@ -16,6 +17,7 @@ from agent.engine.stopping import cancel, pause
 from agent.errors import BadInput, Unsupported
 from agent.events import AgentEvent
 from agent.llm.contract import LLMCall
+from agent.models.approval import Approval
 from agent.storage.protocols import MemoryStore, StateStore, TraceStore
 from agent.tools.registry import ToolRegistry, get_tool_registry
 
@@ -170,6 +172,51 @@ class AgentRunner:
             RunError: it has an answer already.
         """
         await cancel(self._engine, trace_id, by=by, uid=uid)
+
+    async def pending(self, uid: str | None = None, trace_id: str | None = None) -> list[Approval]:
+        """Return what waits for a person, oldest run first: requests for approval, and calls whose outcome is in doubt.
+
+        Raises:
+            TraceNotFound: `trace_id` names none.
+        """
+        return await pending(self._engine, uid=uid, trace_id=trace_id)
+
+    async def decide(
+        self,
+        trace_id: str,
+        call_id: str,
+        verdict: Literal["approve", "edit", "reject", "respond"],
+        *,
+        arguments: dict[str, Any] | None = None,
+        reason: str | None = None,
+        text: str | None = None,
+        by: str | None = None,
+        args_hash: str | None = None,
+        uid: str | None = None,
+    ) -> Approval:
+        """Record a person's decision on a waiting call and return it; the run goes on by `resume`.
+
+        `edit` merges `arguments` into those asked for: only editable ones, checked against the schema. `reject` may say a
+        `reason`, `respond` says the `text` that the model is told instead. With `args_hash` the decision stands only for
+        exactly those arguments.
+
+        Raises:
+            AlreadyDecided: another decision was first; it is in `decision`.
+            NotPending, InDoubt, ApprovalExpired, HashMismatch, NotEditable, BadInput, TraceNotFound: nothing was decided.
+        """
+        decision = said.ApprovalDecided(call_id=call_id, verdict=verdict, arguments=arguments, reason=reason, text=text, by=by)
+        return await decide_call(self._engine, trace_id, decision, args_hash=args_hash, uid=uid)
+
+    async def resolve(
+        self, trace_id: str, call_id: str, outcome: Literal["done", "not_done", "retry"], *, result: Any = None, by: str | None = None, uid: str | None = None
+    ) -> Approval:
+        """Record what became of a call in doubt; the run goes on by `resume`, and the model is told `result`.
+
+        Raises:
+            NotInDoubt, NotPending, AlreadyDecided, BadInput, RunError, TraceNotFound: nothing was recorded.
+        """
+        resolution = said.InDoubtResolved(call_id=call_id, outcome=outcome, result=result, by=by)
+        return await resolve_call(self._engine, trace_id, resolution, uid=uid)
 
     async def add_feedback(
         self,

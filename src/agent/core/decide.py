@@ -141,3 +141,12 @@ def _place(call: CallState, epoch: int, effects: Mapping[str, str]) -> str:
     if call.decision is not None:
         return "ready" if call.decision.verdict in ("approve", "edit") else "answered"
     return "fresh"
+
+
+def expired_calls(state: RunState, at: float) -> tuple[CallState, ...]:
+    """Return the calls whose request for a decision is over at a moment (seconds since 1970)."""
+    return tuple(
+        c
+        for c in state.turn
+        if c.is_waiting and not c.is_in_doubt and c.request is not None and c.request.expires_at is not None and c.request.expires_at <= at
+    )

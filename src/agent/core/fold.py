@@ -14,6 +14,7 @@ from agent.models.trace import Step
 from agent.models.value import replace
 
 P = TypeVar("P", bound=said.Payload)
+MAX_REFUSED = 100  # rejected requests that are remembered, so that the same one is not asked again
 
 
 def start(inherited: Messages | None = None) -> RunState:
@@ -218,19 +219,23 @@ def _language(state: RunState) -> str:
 
 
 def _approval_requested(state: RunState, step: Step, payload: said.ApprovalRequested) -> RunState:
-    return _with_call(state, step, payload.call_id, lambda c: replace(c, request=payload, request_id=step.step_id))
+    return _with_call(state, step, payload.call_id, lambda c: replace(c, request=payload, request_id=step.step_id, decision=None))
 
 
 def _approval_decided(state: RunState, step: Step, payload: said.ApprovalDecided) -> RunState:
-    return _with_call(state, step, payload.call_id, lambda c: c if c.decision is not None or c.request is None else replace(c, decision=payload))
+    after = _with_call(state, step, payload.call_id, lambda c: c if c.decision is not None or c.request is None else replace(c, decision=payload))
+    call = state.call(payload.call_id)
+    if payload.verdict not in ("reject", "expired") or call is None or call.request is None or call.decision is not None:
+        return after
+    return replace(after, refused=(*state.refused, f"{call.request.tool_name} {call.request.args_hash}")[-MAX_REFUSED:])
 
 
 def _in_doubt(state: RunState, step: Step, payload: said.InDoubtStep) -> RunState:
-    return _with_call(state, step, payload.call_id, lambda c: replace(c, is_in_doubt=True, resolution=None))
+    return _with_call(state, step, payload.call_id, lambda c: replace(c, doubt=payload, resolution=None))
 
 
 def _in_doubt_resolved(state: RunState, step: Step, payload: said.InDoubtResolved) -> RunState:
-    return _with_call(state, step, payload.call_id, lambda c: replace(c, is_in_doubt=False, resolution=payload, started_epoch=None) if c.is_in_doubt else c)
+    return _with_call(state, step, payload.call_id, lambda c: replace(c, doubt=None, resolution=payload, started_epoch=None) if state.is_unknown(c) else c)
 
 
 # ---- endings

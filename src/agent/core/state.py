@@ -19,9 +19,14 @@ class CallState(Value, frozen=True, gc=False):
     request: said.ApprovalRequested | None = None
     request_id: str | None = None
     decision: said.ApprovalDecided | None = None
-    is_in_doubt: bool = False
+    doubt: said.InDoubtStep | None = None  # its outcome is unknown
     resolution: said.InDoubtResolved | None = None
     result: str | None = None  # what the model is told; set: the call is settled
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it is not known what became of it."""
+        return self.doubt is not None
 
     @property
     def is_settled(self) -> bool:
@@ -31,13 +36,15 @@ class CallState(Value, frozen=True, gc=False):
     @property
     def is_waiting(self) -> bool:
         """Whether a person has to act first."""
-        return self.result is None and (self.is_in_doubt or (self.request is not None and self.decision is None))
+        return self.result is None and (self.doubt is not None or (self.request is not None and self.decision is None))
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments as they stand: a person's edit, or what the model asked for (loosely read)."""
         if self.decision is not None and self.decision.arguments is not None:
             return self.decision.arguments
+        if self.request is not None and self.request.arguments is not None:
+            return self.request.arguments
         return loose_arguments(self.call.raw_arguments)
 
 
@@ -90,6 +97,7 @@ class RunState(Value, frozen=True, gc=False):
     output: Any = None
     limit: said.LimitReached | None = None
     failure: said.Failure | None = None
+    refused: tuple[str, ...] = ()  # tool and arguments' hash of requests that were rejected
     max_iterations: int | None = None
     limits: dict[str, Any] = {}
 
@@ -114,8 +122,14 @@ class RunState(Value, frozen=True, gc=False):
 
     @property
     def waiting_calls(self) -> tuple[str, ...]:
-        """Our ids of the calls that wait for a person."""
+        """Our ids of the calls that wait for a person; of a cancelled run only those in doubt."""
+        if self.status == "cancelled":
+            return tuple(c.call.call_id for c in self.turn if self.is_unknown(c))
         return tuple(c.call.call_id for c in self.turn if c.is_waiting)
+
+    def is_unknown(self, call: CallState) -> bool:
+        """Whether nobody knows what became of a call: in doubt, or begun in a run that was cancelled and never wound up."""
+        return call.is_in_doubt or (self.status == "cancelled" and call.result is None and call.resolution is None and call.started_epoch is not None)
 
     @property
     def known_cost(self) -> float | None:

@@ -5,7 +5,9 @@ import logging
 from collections.abc import Callable, Sequence
 
 import agent.models.payloads as said
-from agent.core.decide import Action, Attend, Begin, CallModel, Conclude, MarkInDoubt, Open, ReachLimit, ReadMemory, Rest, Settle, Wait, decide
+from agent.clock import now
+from agent.core.calls import loose_arguments
+from agent.core.decide import Action, Attend, Begin, CallModel, Conclude, MarkInDoubt, Open, ReachLimit, ReadMemory, Rest, Settle, Wait, decide, expired_calls
 from agent.core.fold import advance
 from agent.core.state import CallState, RunState
 from agent.core.telling import tell, tell_ending, totals
@@ -15,7 +17,7 @@ from agent.engine.draft import Draft
 from agent.engine.executing import context_of, in_doubt, run_tool, stop_all, stopped
 from agent.engine.feed import Feed
 from agent.engine.log import ending_changes
-from agent.engine.planning import Plan, plan_call, refusal, settlement
+from agent.engine.planning import Plan, plan_call, refusal, request_for, settlement
 from agent.engine.recalling import recall
 from agent.engine.shop import RunNeeds, Shop
 from agent.errors import AgentError, Fenced, SequenceTaken, StoreError
@@ -23,6 +25,7 @@ from agent.events import AgentEvent
 from agent.models.payloads import Payload
 from agent.models.trace import Trace
 from agent.models.value import replace
+from agent.tools.arguments import Parsed
 from agent.tools.context import ToolContext
 
 logger = logging.getLogger("agent")
@@ -67,7 +70,7 @@ class Driver:
             build(draft)
             if not draft.steps and draft.status is None:  # what another writer appended leaves nothing to do
                 return
-            changes = ending_changes(draft.status, totals(draft.state)) if draft.status else None
+            changes = ending_changes(draft.status, draft.state) if draft.status else None
             self._is_appending = True
             try:
                 await self.shop.log.add_steps(self.trace.trace_id, draft.steps, epoch=self.epoch, changes=changes)
@@ -159,6 +162,9 @@ class Driver:
                 return
             if isinstance(action, Rest) and (begun := self._announced()):
                 action = Attend(begun)  # the pause came after they were announced: unrun, they would be in doubt
+            if isinstance(action, Wait) and expired_calls(self.state, now().timestamp()):
+                await self.append(_expire)
+                continue
             if isinstance(action, Rest | Wait) and not self._running:
                 await self._rest("waiting" if isinstance(action, Wait) else action.status)
                 return
@@ -232,19 +238,20 @@ class Driver:
         return facts
 
     def _begin(self, state: RunState, call: CallState) -> Payload:
-        plan = plan_call(self.shop, state, call, self._context_of) if call.decision is None else self._plan_decided(state, call)
-        self._plans[call.call.call_id] = plan
-        if plan.kind == "refuse":
+        plan = self._plans[call.call.call_id] = self._plan_decided(state, call)
+        if plan.kind == "refuse" or plan.tool is None:
             return refusal(call, plan)
+        if call.decision is not None and call.request is not None and plan.tool.schema_hash != call.request.schema_hash:
+            return request_for(plan.tool, call, Parsed(plan.arguments, not plan.is_as_asked), call.request.reason)  # decided about another tool: ask anew
         return said.ToolStarted(call_id=call.call.call_id, attempt=call.attempt + 1)
 
     def _plan_decided(self, state: RunState, call: CallState) -> Plan:
         """Return the plan of a call that a person let run: with the arguments as decided, checked once more."""
-        if call.decision is not None and call.decision.arguments is not None:
-            call = replace(call, call=replace(call.call, raw_arguments=call.decision.arguments))
-            plan = plan_call(self.shop, state, call, self._context_of)
-            return replace(plan, is_as_asked=False)
-        return plan_call(self.shop, state, call, self._context_of)
+        if call.decision is None and (call.request is None or call.request.arguments is None):
+            return plan_call(self.shop, state, call, self._context_of)
+        asked = replace(call, call=replace(call.call, raw_arguments=call.arguments))
+        plan = plan_call(self.shop, state, asked, self._context_of)
+        return replace(plan, is_as_asked=plan.is_as_asked and call.arguments == loose_arguments(call.call.raw_arguments))
 
     def _context_of(self, call: CallState) -> ToolContext:
         return context_of(self.shop, self.trace, call, self.needs)
@@ -378,3 +385,13 @@ class Driver:
             await self.shop.log.add_steps(self.trace.trace_id, (), epoch=self.epoch, changes={"owner": None})
         except AgentError:
             logger.debug("trace %s could not be given up", self.trace.trace_id, exc_info=True)
+
+
+def _expire(draft: Draft) -> None:
+    """Close the requests whose time is over: fails closed, and is on the record."""
+    for call in expired_calls(draft.state, now().timestamp()):
+        assert call.request is not None
+        draft.add(
+            said.ApprovalDecided(call_id=call.call.call_id, verdict="expired", args_hash=call.request.args_hash),
+            *([call.request_id] if call.request_id else []),
+        )

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import agent.models.payloads as said
-from agent.core.decide import Wait, decide
+from agent.clock import now
+from agent.core.decide import Wait, decide, expired_calls
 from agent.core.fold import advance, fold, start
 from agent.core.prompt import continues_of, final_messages
 from agent.core.state import RunState
@@ -201,7 +202,7 @@ class Engine:
         state = await self._read(log, trace_id, None, -1, [])
         if state.input is None:
             raise Unsupported(f"trace {trace_id!r} begins with no 'input' step: another runner recorded it, so it can be read but not resumed")
-        if head.trace.status == "waiting" and isinstance(decide(state, head.epoch + 1, {}), Wait):
+        if head.trace.status == "waiting" and isinstance(decide(state, head.epoch + 1, {}), Wait) and not expired_calls(state, now().timestamp()):
             yield tell_ending(trace_id, state, "waiting")[-1]
             return
         needs, raised = self._needs(trace_id, state, keywords, deps), self._raised(trace_id, state, limits)

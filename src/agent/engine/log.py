@@ -6,6 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 from agent.clock import now
 from agent.core.messages import Messages
 from agent.core.prompt import Expander
+from agent.core.state import RunState
+from agent.core.telling import totals
 from agent.errors import TraceNotFound, Unsupported
 from agent.models.trace import ENDED, Step, Trace
 from agent.models.value import replace
@@ -113,9 +115,9 @@ async def head_of(log: TraceLog, trace_id: str, uid: str | None) -> TraceHead:
     return head
 
 
-def ending_changes(status: str, totals: Mapping[str, Any]) -> dict[str, Any]:
+def ending_changes(status: str, state: RunState) -> dict[str, Any]:
     """Return what the commit that ends or parks a run sets in its trace."""
-    changes = {"status": status, "owner": None, **totals}
+    changes = {"status": status, "owner": None, "waiting_calls": len(state.waiting_calls), **totals(state)}
     if status in ENDED:
         changes["completed_at"] = now()
     return changes

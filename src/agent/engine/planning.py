@@ -55,17 +55,25 @@ def plan_call(shop: Shop, state: RunState, call: CallState, context_of: Callable
     context = None if isinstance(tool.requires_confirmation, bool) else context_of(call)
     reason = _reason(asked, tool, parsed, context)
     if reason is not None:
-        request = said.ApprovalRequested(
-            call_id=call.call.call_id,
-            tool_name=name,
-            reason=reason,
-            args_hash=canonical_hash(parsed.arguments),
-            schema_hash=tool.schema_hash,
-            editable_params=list(tool.editable_params),
-            expires_at=now().timestamp() + tool.expires_s if tool.expires_s is not None else None,
-        )
+        request = request_for(tool, call, parsed, reason)
+        if f"{name} {request.args_hash}" in state.refused and call.decision is None:
+            return _refuse(wording("rejected_again", language), "Rejected")
         return Plan(kind="ask", arguments=parsed.arguments, request=request, tool=tool, is_as_asked=not parsed.was_repaired)
     return Plan(kind="begin", arguments=parsed.arguments, tool=tool, is_as_asked=not parsed.was_repaired)
+
+
+def request_for(tool: Tool, call: CallState, parsed: Parsed, reason: str) -> said.ApprovalRequested:
+    """Return the question to a person, bound to these arguments and to the tool as it is now."""
+    return said.ApprovalRequested(
+        call_id=call.call.call_id,
+        tool_name=call.call.name,
+        arguments=parsed.arguments if parsed.was_repaired else None,
+        reason=reason,
+        args_hash=canonical_hash(parsed.arguments),
+        schema_hash=tool.schema_hash,
+        editable_params=list(tool.editable_params),
+        expires_at=now().timestamp() + tool.expires_s if tool.expires_s is not None else None,
+    )
 
 
 def _reason(asked: said.Input, tool: Tool, parsed: Parsed, context: ToolContext | None) -> str | None:

@@ -92,7 +92,8 @@ def _cancelling(head: TraceHead, state: RunState, by: str | None) -> tuple[list[
         raise RunError(f"trace {head.trace.trace_id!r} is completed: there is nothing to cancel")
     begun = [call for call in state.turn if call.result is None and call.started_epoch is not None and not call.is_in_doubt]
     facts: list[tuple[Payload, tuple[str, ...]]] = [(said.Cancelled(by=by, in_flight=[call.call.call_id for call in begun]), ())]
-    changes: dict[str, Any] = {"status": "cancelled", "completed_at": now()}
+    unknown = len(begun) + sum(1 for call in state.turn if call.is_in_doubt)  # an owner that winds up will know better
+    changes: dict[str, Any] = {"status": "cancelled", "completed_at": now(), "waiting_calls": unknown}
     if not head.owner_is_alive:
         changes["owner"] = None
         facts += [(in_doubt(call, head.owner, "cancel"), (state.turn_id,) if state.turn_id else ()) for call in begun]

@@ -118,6 +118,7 @@ class ApprovalRequested(Payload, frozen=True, kw_only=True, omit_defaults=True, 
 
     call_id: str
     tool_name: str
+    arguments: dict[str, Any] | None = None  # where they are not what the model wrote
     reason: str = "confirmation"
     args_hash: str = ""
     schema_hash: str = ""

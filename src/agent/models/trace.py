@@ -32,6 +32,7 @@ class Trace(Value, frozen=True, kw_only=True, gc=False):
     total_tokens: int = 0
     total_cost: float | None = 0.0  # USD; what is known of it
     cost_is_partial: bool = False  # at least one call's cost is unknown
+    waiting_calls: int = 0  # how many calls wait for a person, as of when the run last rested
     conversation_id: str | None = None
     parent_trace_id: str | None = None  # of a sub-agent's run, or of a fork
     format: int = FORMAT

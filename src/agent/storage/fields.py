@@ -112,4 +112,5 @@ _CHANGEABLE: dict[str, Callable[[Any, str], Any]] = {
     "total_tokens": _count,
     "total_cost": _or_none(_cost),
     "cost_is_partial": lambda value, _: bool(value),
+    "waiting_calls": _count,
 }

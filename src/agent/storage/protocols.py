@@ -149,8 +149,12 @@ class TraceLog(TraceStore, Protocol):
         before: str | None = None,
         agent_type: str | None = None,
         conversation_id: str | None = None,
+        is_waiting: bool | None = None,
     ) -> list[Trace]:
-        """Return traces, newest first; `before` is a trace id: only older ones (keyset pages)."""
+        """Return traces, newest first; `before` is a trace id: only older ones (keyset pages).
+
+        `is_waiting`: whether calls of it wait for a person.
+        """
         ...
 
     async def changes_since(self, cursor: int | None) -> tuple[list[tuple[str, int]], int]:

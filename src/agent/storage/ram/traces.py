@@ -164,6 +164,7 @@ class RamTraceStore:
         before: str | None = None,
         agent_type: str | None = None,
         conversation_id: str | None = None,
+        is_waiting: bool | None = None,
     ) -> list[Trace]:
         """See `TraceLog`."""
         self._check_open()
@@ -173,6 +174,7 @@ class RamTraceStore:
         below = self._count + 1 if before is None else self._records[before].no
         records = (record for record in reversed(self._records.values()) if record.no < below)
         found = [r.trace for r in records if all(value is None or getattr(r.trace, name) == value for name, value in wanted.items())]
+        found = [trace for trace in found if is_waiting is None or bool(trace.waiting_calls) is is_waiting]
         return [checked_trace(trace) for trace in (found if limit is None else found[: max(limit, 0)])]
 
     async def changes_since(self, cursor: int | None) -> tuple[list[tuple[str, int]], int]:

@@ -26,6 +26,7 @@ _COLUMNS = {
     "total_tokens": "tokens",
     "total_cost": "cost",
     "cost_is_partial": "is_partial",
+    "waiting_calls": "waiting",
     "owner": "owner",
     "trace_id": "id",
     "mode": "mode",

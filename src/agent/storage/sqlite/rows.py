@@ -14,7 +14,8 @@ _STEP = """select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, n.name from s
 _UNNAMED = "select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, null from step s where s.trace=(select no from trace where id=?)"
 _HAS_NAMES = "select 1 from step_name where trace=(select no from trace where id=?) limit 1"
 _TRACE = (
-    "t.id, t.mode, t.task, t.agent_type, t.uid, t.context, t.status, t.created, t.completed, t.tokens, t.cost, t.is_partial, t.conversation, t.parent, t.format"
+    "t.id, t.mode, t.task, t.agent_type, t.uid, t.context, t.status, t.created, t.completed, t.tokens, t.cost, t.is_partial, t.waiting, "
+    "t.conversation, t.parent, t.format"
 )
 _OPEN = ("running", "waiting", "paused")
 _LARGEST = (1 << 63) - 1  # what SQLite can compare
@@ -93,7 +94,9 @@ def read_head(db: sqlite3.Connection, trace_id: str) -> tuple[Trace, int, int, s
     return _trace(row[:-4]), 0 if last is None else last + 1, epoch, owner, beat
 
 
-def list_traces(db: sqlite3.Connection, equal: Mapping[str, str | None], *, limit: int | None, before: str | None) -> list[Trace]:
+def list_traces(
+    db: sqlite3.Connection, equal: Mapping[str, str | None], *, limit: int | None, before: str | None, is_waiting: bool | None = None
+) -> list[Trace]:
     """Return traces whose columns have these values (None: any), newest first.
 
     Raises:
@@ -103,6 +106,8 @@ def list_traces(db: sqlite3.Connection, equal: Mapping[str, str | None], *, limi
     where, values = [f"t.{name}=?" for name in wanted], list[Any](wanted.values())
     if wanted.get("status") in _OPEN:
         where.append(f"t.status in {_OPEN!r}")  # so that the partial index serves
+    if is_waiting is not None:
+        where.append("t.waiting>0" if is_waiting else "t.waiting=0")
     if before is not None:
         found = db.execute("select no from trace where id=?", (before,)).fetchone()
         if found is None:
@@ -143,7 +148,7 @@ def _text(value: str | bytes | None) -> str | None:
 
 
 def _trace(row: Sequence[Any]) -> Trace:
-    trace_id, mode, task, agent_type, uid, context, status, created, completed, tokens, cost, is_partial, conversation, parent, written = row
+    trace_id, mode, task, agent_type, uid, context, status, created, completed, tokens, cost, is_partial, waiting, conversation, parent, written = row
     return Trace(
         trace_id=trace_id,
         mode=mode,
@@ -157,6 +162,7 @@ def _trace(row: Sequence[Any]) -> Trace:
         total_tokens=tokens,
         total_cost=cost,
         cost_is_partial=bool(is_partial),
+        waiting_calls=waiting,
         conversation_id=conversation,
         parent_trace_id=parent,
         format=written,

@@ -179,10 +179,11 @@ class SqliteTraceStore:
         before: str | None = None,
         agent_type: str | None = None,
         conversation_id: str | None = None,
+        is_waiting: bool | None = None,
     ) -> list[Trace]:
         """See `TraceLog`."""
         equal = {"uid": uid, "status": status, "agent_type": agent_type, "conversation": conversation_id}
-        return await self.database.read(lambda db: rows.list_traces(db, equal, limit=limit, before=before))
+        return await self.database.read(lambda db: rows.list_traces(db, equal, limit=limit, before=before, is_waiting=is_waiting))
 
     async def changes_since(self, cursor: int | None) -> tuple[list[tuple[str, int]], int]:
         """See `TraceLog`. At most `rows.CHANGES_LIMIT` at once."""

@@ -15,6 +15,7 @@ create table trace(
   tokens integer not null,
   cost real,
   is_partial integer not null,
+  waiting integer not null,  -- calls that wait for a person
   conversation text,
   parent text,
   format integer not null,

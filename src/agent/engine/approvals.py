@@ -1,0 +1,220 @@
+"""People decide: what waits for them, and their word on it as a step that any process may append."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import agent.models.payloads as said
+from agent.clock import now
+from agent.core.fold import advance, fold, start
+from agent.core.redact import Redactor
+from agent.core.state import CallState, RunState
+from agent.engine.engine import Engine
+from agent.engine.log import as_trace_log, head_of
+from agent.errors import (
+    AlreadyDecided,
+    ApprovalExpired,
+    BadInput,
+    HashMismatch,
+    InDoubt,
+    NotEditable,
+    NotInDoubt,
+    NotPending,
+    RunError,
+    SequenceTaken,
+    StoreError,
+    ToolArgumentsInvalid,
+)  # fmt: skip
+from agent.models.approval import Approval
+from agent.models.digest import canonical_hash
+from agent.models.payloads import Payload, payload_of
+from agent.models.trace import Step, step_id_of
+from agent.models.value import replace
+from agent.storage.protocols import TraceHead, TraceLog
+from agent.tools.arguments import parse_arguments
+from agent.tools.registry import ToolRegistry
+
+VERDICTS = ("approve", "edit", "reject", "respond")
+OUTCOMES = ("done", "not_done", "retry")
+MAX_TEXT_CHARS = 100_000  # of a reason, a response or a result that a person gives
+
+
+async def pending(engine: Engine, *, uid: str | None, trace_id: str | None) -> list[Approval]:
+    """Return what waits for a person, oldest run first; calls in doubt stay here until they are resolved."""
+    log = as_trace_log(engine.store, "list what waits")
+    if trace_id is not None:
+        traces = [(await head_of(log, trace_id, uid)).trace]
+    else:
+        running = await log.list_traces(uid=uid, status="running")  # some calls may wait while others run
+        resting = await log.list_traces(uid=uid, is_waiting=True)
+        traces = list({trace.trace_id: trace for trace in (*running, *resting)}.values())
+    found: list[Approval] = []
+    for trace in sorted(traces, key=lambda t: (t.created_at, t.trace_id)):
+        steps = await log.read_steps(trace.trace_id)
+        state, asked_at = fold(steps), {step.step_id: step.created_at for step in steps}
+        waiting = set(state.waiting_calls)
+        found += [_item(trace.trace_id, trace.uid, call, asked_at, is_unknown=state.is_unknown(call)) for call in state.turn if call.call.call_id in waiting]
+    return found
+
+
+def _item(trace_id: str, uid: str | None, call: CallState, asked_at: Mapping[str, datetime], *, is_unknown: bool) -> Approval:
+    request = call.request
+    expires = request.expires_at if request is not None and not is_unknown else None
+    return Approval(
+        trace_id=trace_id,
+        call_id=call.call.call_id,
+        tool_name=call.call.name,
+        arguments=call.arguments,
+        args_hash=request.args_hash if request is not None else canonical_hash(call.arguments),
+        reason="in_doubt" if is_unknown or request is None else request.reason,
+        detail=call.doubt.detail if call.doubt is not None else request.detail if request is not None else None,
+        editable_params=tuple(request.editable_params) if request is not None and not is_unknown else (),
+        asked_at=call.started_at if is_unknown or request is None else asked_at.get(call.request_id or ""),
+        expires_at=datetime.fromtimestamp(expires, UTC) if expires is not None else None,
+        uid=uid,
+        attempt=max(call.attempt, 1),
+        worker=call.doubt.worker if call.doubt is not None else None,
+        verdict=call.decision.verdict if call.decision is not None else None,
+        decided_by=call.decision.by if call.decision is not None else None,
+    )
+
+
+async def decide_call(engine: Engine, trace_id: str, decision: said.ApprovalDecided, *, args_hash: str | None, uid: str | None) -> Approval:
+    """Append a person's decision on one waiting call and return it. The first one wins; nothing runs by it here.
+
+    Raises:
+        TraceNotFound, NotPending, AlreadyDecided, InDoubt, ApprovalExpired, HashMismatch, NotEditable, BadInput: it does not
+            stand, and nothing was recorded (but for the expiry).
+    """
+    decision = _checked(decision, engine.shop.redactor)
+
+    def build(state: RunState, steps: list[Step]) -> Payload:
+        call = _open_call(trace_id, decision.call_id, state, steps)
+        if state.is_unknown(call):
+            raise InDoubt(f"call {decision.call_id} of trace {trace_id} is in doubt: say what became of it with resolve(done | not_done | retry)")
+        if call.decision is not None:
+            raise _already(trace_id, call)
+        request = call.request
+        if request is None or state.status == "cancelled":
+            raise NotPending(f"call {decision.call_id} of trace {trace_id} does not wait for a decision")
+        if request.expires_at is not None and request.expires_at <= now().timestamp():
+            return said.ApprovalDecided(call_id=decision.call_id, verdict="expired", args_hash=request.args_hash)
+        if args_hash is not None and args_hash != request.args_hash:
+            raise HashMismatch(f"call {decision.call_id} of trace {trace_id} asks for other arguments than those decided on: look at it again (pending)")
+        if decision.verdict in ("approve", "edit"):
+            _check_tool(engine.shop.tools, call, request)
+        merged = _edited(engine.shop.tools, call, request, decision) if decision.verdict == "edit" else None
+        return replace(decision, arguments=merged, args_hash=request.args_hash)
+
+    item = await _append(engine, trace_id, build, uid)
+    if item.verdict == "expired":
+        raise ApprovalExpired(f"call {decision.call_id} of trace {trace_id} expired before it was decided; it will not run")
+    return item
+
+
+def _checked(decision: said.ApprovalDecided, redactor: Redactor) -> said.ApprovalDecided:
+    if decision.verdict not in VERDICTS:
+        raise BadInput(f"verdict {decision.verdict!r} does not exist: give one of {', '.join(VERDICTS)}")
+    if decision.verdict == "respond" and not isinstance(decision.text, str):
+        raise BadInput("respond needs text=: what the model is told instead of the tool's result")
+    if decision.verdict == "edit" and not isinstance(decision.arguments, dict):
+        raise BadInput("edit needs arguments=: the parameters that change, with their new values")
+    if decision.verdict != "edit" and decision.arguments is not None:
+        raise BadInput(f"arguments= goes with the verdict 'edit', not with {decision.verdict!r}")
+    for text in (decision.reason, decision.text):
+        if text is not None and (not isinstance(text, str) or len(text) > MAX_TEXT_CHARS):
+            raise BadInput(f"reason and text must be text of at most {MAX_TEXT_CHARS} characters")
+    redacted = {name: redactor.text(value) for name in ("reason", "text") if (value := getattr(decision, name)) is not None}
+    return replace(decision, **redacted)
+
+
+def _check_tool(tools: ToolRegistry, call: CallState, request: said.ApprovalRequested) -> None:
+    """A decision is bound to the tool as it was asked about; where this process does not know it, who runs it checks."""
+    if call.call.name in tools and tools.get(call.call.name).schema_hash != request.schema_hash:
+        raise HashMismatch(f"the tool {call.call.name!r} has changed since the request was made: resume the run, and it asks anew")
+
+
+def _edited(tools: ToolRegistry, call: CallState, request: said.ApprovalRequested, decision: said.ApprovalDecided) -> dict[str, Any]:
+    changed = decision.arguments or {}
+    forbidden = sorted(set(changed) - set(request.editable_params))
+    if forbidden:
+        allowed = ", ".join(request.editable_params) or "none"
+        raise NotEditable(f"{', '.join(forbidden)} of {call.call.name!r} may not be edited; editable: {allowed}")
+    merged = {**call.arguments, **changed}
+    if call.call.name in tools:
+        try:
+            parsed = parse_arguments(tools.get(call.call.name), merged)
+        except ToolArgumentsInvalid as error:
+            raise BadInput(f"the edited arguments do not fit: {error}") from error
+        if parsed.was_repaired:
+            raise BadInput(f"the edited arguments of {call.call.name!r} have other types than its schema: {changed!r}")
+    return merged
+
+
+async def resolve_call(engine: Engine, trace_id: str, resolution: said.InDoubtResolved, *, uid: str | None) -> Approval:
+    """Append a person's word on a call in doubt and return the item as it was.
+
+    Raises:
+        TraceNotFound, NotPending, NotInDoubt, AlreadyDecided, BadInput, RunError: it does not stand, and nothing was recorded.
+    """
+    if resolution.outcome not in OUTCOMES:
+        raise BadInput(f"outcome {resolution.outcome!r} does not exist: give one of {', '.join(OUTCOMES)}")
+    if isinstance(resolution.result, str):
+        resolution = replace(resolution, result=engine.shop.redactor.text(resolution.result))
+
+    def build(state: RunState, steps: list[Step]) -> Payload:
+        call = _open_call(trace_id, resolution.call_id, state, steps)
+        if call.resolution is not None:
+            raise AlreadyDecided(f"call {resolution.call_id} of trace {trace_id} was resolved already: {call.resolution.outcome}", call.resolution)
+        if not state.is_unknown(call):
+            raise NotInDoubt(f"call {resolution.call_id} of trace {trace_id} is not in doubt: use decide(approve | edit | reject | respond)")
+        if state.status == "cancelled" and resolution.outcome == "retry":
+            raise RunError(f"trace {trace_id} was cancelled: its call cannot be tried again; say done or not_done")
+        return resolution
+
+    return await _append(engine, trace_id, build, uid)
+
+
+def _open_call(trace_id: str, call_id: str, state: RunState, steps: list[Step]) -> CallState:
+    call = state.call(call_id)
+    if call is not None and call.result is None:
+        return call
+    for step in reversed(steps):
+        payload = payload_of(step)
+        if isinstance(payload, said.ApprovalDecided | said.InDoubtResolved) and payload.call_id == call_id:
+            what = payload.verdict if isinstance(payload, said.ApprovalDecided) else payload.outcome
+            raise AlreadyDecided(f"call {call_id} of trace {trace_id} was decided already: {what}{f' by {payload.by}' if payload.by else ''}", payload)
+    raise NotPending(f"call {call_id} of trace {trace_id} does not wait for anyone")
+
+
+def _already(trace_id: str, call: CallState) -> AlreadyDecided:
+    decision = call.decision
+    assert decision is not None
+    by = f" by {decision.by}" if decision.by else ""
+    return AlreadyDecided(f"call {call.call.call_id} of trace {trace_id} was decided already: {decision.verdict}{by}", decision)
+
+
+async def _append(engine: Engine, trace_id: str, build: Any, uid: str | None) -> Approval:
+    """Append what `build` makes of the run as it stands; the number of the step is the lock, so the first decision wins."""
+    log: TraceLog = as_trace_log(engine.store, "decide a call")
+    for _ in range(engine.shop.config.max_append_attempts):
+        head: TraceHead = await head_of(log, trace_id, uid)
+        steps = await log.read_steps(trace_id)
+        state = fold(steps, start())
+        payload = build(state, steps)
+        before = state.call(payload.call_id)
+        assert before is not None
+        sequence = state.next_sequence
+        parents = [p for p in (before.request_id, state.turn_id) if p][:1]
+        step = Step(step_id_of(trace_id, sequence), trace_id, payload.step_type, sequence, parents, payload.to_data(), now(), head.epoch)
+        after = advance(state, step)
+        try:
+            await log.add_steps(trace_id, [step], changes={"waiting_calls": len(after.waiting_calls)})
+        except SequenceTaken:
+            continue
+        if trace_id in engine.drivers:
+            engine.drivers[trace_id].notice()
+        item = _item(trace_id, head.trace.uid, before, {s.step_id: s.created_at for s in steps}, is_unknown=state.is_unknown(before))
+        verdict = payload.verdict if isinstance(payload, said.ApprovalDecided) else payload.outcome
+        return replace(item, verdict=verdict, decided_by=payload.by)
+    raise StoreError(f"trace {trace_id!r}: other writers were first {engine.shop.config.max_append_attempts} times")
