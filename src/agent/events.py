@@ -25,7 +25,7 @@ EventType = Literal[
 ENDINGS = frozenset({"trace_completed", "limit_reached", "trace_cancelled", "trace_paused", "trace_waiting", "trace_failed"})
 
 
-class AgentEvent(Value, frozen=True):
+class AgentEvent(Value, frozen=True, gc=False):
     """One thing that happened; `data` always names the `trace_id`.
 
     `type` is an open set for readers: a name you do not know is to be passed over.

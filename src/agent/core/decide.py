@@ -9,7 +9,7 @@ from agent.models.value import Value
 REPEATABLE = frozenset({"read", "idempotent", "transactional"})
 
 
-class CallModel(Value, frozen=True):
+class CallModel(Value, frozen=True, gc=False):
     """Ask the model. `is_final`: without tools, outside the budget, after a limit."""
 
     is_final: bool = False
@@ -17,58 +17,58 @@ class CallModel(Value, frozen=True):
     value: int | float | None = None
 
 
-class ReadMemory(Value, frozen=True):
+class ReadMemory(Value, frozen=True, gc=False):
     """Ask memory what it has on the task."""
 
 
-class Open(Value, frozen=True):
+class Open(Value, frozen=True, gc=False):
     """Calls that nothing has been decided about: refuse, ask a person, or begin them."""
 
     calls: tuple[CallState, ...]
 
 
-class Settle(Value, frozen=True):
+class Settle(Value, frozen=True, gc=False):
     """Calls whose answer a person gave (rejection, response, word on a call in doubt)."""
 
     calls: tuple[CallState, ...]
 
 
-class Begin(Value, frozen=True):
+class Begin(Value, frozen=True, gc=False):
     """Calls that may run: announce them, then run them."""
 
     calls: tuple[CallState, ...]
 
 
-class MarkInDoubt(Value, frozen=True):
+class MarkInDoubt(Value, frozen=True, gc=False):
     """Calls that an owner who is gone had begun, and that may not be repeated."""
 
     calls: tuple[CallState, ...]
 
 
-class Attend(Value, frozen=True):
+class Attend(Value, frozen=True, gc=False):
     """Calls that this owner has begun: run them, or wait for those that run."""
 
     calls: tuple[CallState, ...]
 
 
-class Wait(Value, frozen=True):
+class Wait(Value, frozen=True, gc=False):
     """Everything that can be done without a person is done."""
 
     call_ids: tuple[str, ...]
 
 
-class Conclude(Value, frozen=True):
+class Conclude(Value, frozen=True, gc=False):
     """The last reply is the answer."""
 
 
-class ReachLimit(Value, frozen=True):
+class ReachLimit(Value, frozen=True, gc=False):
     """A limit ends the run here."""
 
     limit: str
     value: int | float | None = None
 
 
-class Rest(Value, frozen=True):
+class Rest(Value, frozen=True, gc=False):
     """The run has ended or is to rest, with this status."""
 
     status: str

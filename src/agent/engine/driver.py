@@ -29,7 +29,6 @@ from agent.tools.arguments import Parsed
 from agent.tools.context import ToolContext
 
 logger = logging.getLogger("agent")
-YIELD_S = 0.002  # a run that never waits for model, tool or disk lets others have their turn so often
 Outcome = said.ToolCall | said.InDoubtStep
 
 
@@ -46,7 +45,6 @@ class Driver:
         self.task: asyncio.Task[None] | None = None
         self.looking: asyncio.Future[None] | None = None  # a look at what others appended
         self._is_appending = False
-        self._yielded_at = 0.0
         self._requests: list[Payload] = []  # a pause or cancel of a run that has no log
         self.was_fenced = False
         self._recorded_status: str | None = None  # the ending that this driver put into the trace
@@ -261,10 +259,7 @@ class Driver:
     async def _ask(self, *, is_final: bool) -> None:
         if self.feed.has_watchers:
             self.feed.publish(AgentEvent("step_started", {"trace_id": self.trace.trace_id, "iteration": self.state.iterations, "step_type": "llm_call"}))
-        loop = asyncio.get_running_loop()
-        if loop.time() - self._yielded_at > YIELD_S:  # a quick model and a quick disk never wait: others are to have their turn
-            await asyncio.sleep(0)
-            self._yielded_at = loop.time()
+        await asyncio.sleep(0)  # a quick model and a quick disk never wait: who watches is to hear of each step before the next
         asked_in = self.state
         reply = await ask_model(self.shop, asked_in, self.needs, trace_id=self.trace.trace_id, is_final=is_final, tell=self.feed.publish)
 

@@ -19,7 +19,7 @@ from agent.tools.tool import Tool
 SHOWN_NAMES = 30  # tool names that an error lists
 
 
-class Plan(Value, frozen=True, kw_only=True):
+class Plan(Value, frozen=True, kw_only=True, gc=False):
     """What is to be done with one call. `arguments` are parsed and checked; `message` is the refusal."""
 
     kind: Literal["refuse", "ask", "begin"]

@@ -15,7 +15,7 @@ from agent.tools.tool import Tool
 MAX_SCHEMA_CHARS = 8_000  # of the schema in an error; a longer one is cut
 
 
-class Parsed(Value, frozen=True):
+class Parsed(Value, frozen=True, gc=False):
     """Arguments that fit. `was_repaired`: they are what was probably meant, not what was written."""
 
     arguments: dict[str, Any]  # plain JSON
