@@ -89,6 +89,7 @@ async def decide_call(engine: Engine, trace_id: str, decision: said.ApprovalDeci
     decision = _checked(decision, engine.shop.redactor)
 
     def build(state: RunState, steps: list[Step]) -> Payload:
+        """Return the decision that stands for the run as it is."""
         call = _open_call(trace_id, decision.call_id, state, steps)
         if state.is_unknown(call):
             raise InDoubt(f"call {decision.call_id} of trace {trace_id} is in doubt: say what became of it with resolve(done | not_done | retry)")
@@ -163,6 +164,7 @@ async def resolve_call(engine: Engine, trace_id: str, resolution: said.InDoubtRe
         resolution = replace(resolution, result=engine.shop.redactor.text(resolution.result))
 
     def build(state: RunState, steps: list[Step]) -> Payload:
+        """Return the word that stands for the run as it is."""
         call = _open_call(trace_id, resolution.call_id, state, steps)
         if call.resolution is not None:
             raise AlreadyDecided(f"call {resolution.call_id} of trace {trace_id} was resolved already: {call.resolution.outcome}", call.resolution)
