@@ -15,13 +15,14 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import asdict
 
 from agent.clock import from_ms, to_ms
 from agent.errors import BadInput, StoreUnusable
 from agent.models.payloads import PAYLOADS
 from agent.models.trace import Step, step_id_of
 from agent.storage import chain
-from agent.storage.keysets import with_keys, without_keys
+from agent.storage.keysets import decoder_of, head_of, with_keys, without_keys
 from agent.storage.plain import plain
 
 BLOB_ABOVE = 65_536
@@ -41,6 +42,7 @@ NAME_LIMIT = 500
 REPEATED: Mapping[str, frozenset[str]] = {"input": frozenset({"system", "schemas"}), "memory_read": frozenset({"block"})}
 
 _ERASED, _JSON, _ZLIB = 0x00, 0x7B, 0x78  # no msgpack map begins so: they are ints there
+_LIST, _LIST_BITS = 0x90, 0xF0  # a msgpack list of less than sixteen values
 _MAP = 0x80  # all msgpack maps and lists begin with this or more
 _UNSALTED = -chain.SALT_SIZE
 _TEXT, _BYTES, _DATA = 1, 2, 3  # what a blob holds
@@ -307,6 +309,11 @@ class Page:
         self._met = 0  # references so far: a step whose reading adds to them has some
         self._holders: list[Step] = []
         self._decode = msgspec.msgpack.Decoder(ext_hook=self._ref).decode
+        self._shaped: dict[bytes, Callable[[bytes], msgspec.Struct]] = {}
+
+    def _shaped_by(self, head: bytes) -> Callable[[bytes], msgspec.Struct]:
+        decode = self._shaped[head] = decoder_of(head, self._ref)
+        return decode
 
     def _ref(self, code: int, digest: memoryview) -> BlobRef:
         ref = BlobRef(code, bytes(digest))
@@ -321,12 +328,17 @@ class Page:
             StoreUnusable: a row cannot be read; says which.
         """
         trace_id, add, decode, before, moment = self.trace_id, self.steps.append, self._decode, None, from_ms(0)
-        met = self._met
+        met, shaped = self._met, self._shaped
         for sequence, epoch, kind, at, parents, data, name in rows:
             try:
-                payload = decode(data[:_UNSALTED]) if data[0] >= _MAP else self._other(data)  # by far the most are plain msgpack
-                if type(payload) is list:
-                    payload = with_keys(payload)
+                first = data[0]
+                if first & _LIST_BITS == _LIST:  # by far the most
+                    head = head_of(data)
+                    payload = asdict((shaped.get(head) or self._shaped_by(head))(data[:_UNSALTED]))
+                else:
+                    payload = decode(data[:_UNSALTED]) if first >= _MAP else self._other(data)
+                    if type(payload) is list:
+                        payload = with_keys(payload)
                 above = (f"{trace_id}/{parents}",) if parents.isdecimal() else parents_of(trace_id, parents)
                 if at != before:  # steps of one commit have one moment
                     before, moment = at, from_ms(at)

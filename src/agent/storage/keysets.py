@@ -3,9 +3,11 @@
 A payload of known keys in the order of `KEYS` is written as [mask, value, …]. The keys took a tenth of the disk.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 KEYS = (
     "call_id", "tool_name", "arguments", "result", "is_ok", "is_executed", "response", "tool_calls", "model", "prompt_tokens", "completion_tokens", "cost",
@@ -51,3 +53,28 @@ def with_keys(values: list[Any]) -> dict[str, Any]:
     if len(keys) != len(values):
         raise ValueError(f"a payload has {len(values)} values for {len(keys)} keys")
     return dict(zip(keys, values, strict=False))
+
+
+_WIDTHS = {0xCC: 2, 0xCD: 3, 0xCE: 5}  # bytes of a msgpack number by its first; a small one is a single byte
+
+
+def head_of(stored: bytes) -> bytes:
+    """Return the bytes of the mask in a stored list: payloads with the same head have the same keys."""
+    return stored[1 : 1 + _WIDTHS.get(stored[1], 1)]
+
+
+def decoder_of(head: bytes, ext_hook: Callable[[int, memoryview], Any]) -> Callable[[bytes], msgspec.Struct]:
+    """Return what decodes payloads with this head; `msgspec.structs.asdict` of the outcome is the payload.
+
+    Twice as quick as decoding a list and pairing it with its keys, which a long read feels.
+
+    Raises:
+        ValueError: the mask is none, or a newer version wrote it.
+    """
+    return msgspec.msgpack.Decoder(_shape_of(msgspec.msgpack.decode(head)), ext_hook=ext_hook).decode
+
+
+@lru_cache(maxsize=1_024)
+def _shape_of(mask: int) -> type[msgspec.Struct]:
+    fields = [(key, Any) for key in _keys_of(mask)]
+    return msgspec.defstruct("Payload", fields, array_like=True, tag=mask, forbid_unknown_fields=True, gc=False)
