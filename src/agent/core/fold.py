@@ -33,10 +33,11 @@ def fold(steps: Iterable[Step], state: RunState | None = None) -> RunState:
 def advance(state: RunState, step: Step) -> RunState:
     """Return the state after one more step; `state` itself is untouched."""
     change = _CHANGES.get(step.step_type)
-    payload = payload_of(step) if change else None
-    if change is None or type(payload) is said.Other:
-        return replace(state, next_sequence=max(state.next_sequence, step.sequence + 1))
-    return change(state, step, payload)
+    if change is not None:
+        payload = payload_of(step)
+        if type(payload) is not said.Other:
+            return change(state, step, payload)
+    return replace(state, next_sequence=max(state.next_sequence, step.sequence + 1))
 
 
 def _next(state: RunState, step: Step) -> int:
