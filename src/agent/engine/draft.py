@@ -1,6 +1,8 @@
 """Steps in the making: numbered, parented, and folded once each."""
 
+import agent.models.payloads as said
 from agent.clock import now
+from agent.core.decide import expired_calls
 from agent.core.fold import advance
 from agent.core.state import RunState
 from agent.errors import ModelRejected
@@ -29,3 +31,13 @@ class Draft:
             raise ModelRejected("the model's reply cannot be read back as it would be recorded")  # asked again, it would be asked for ever
         self.steps.append(step)
         self.states.append(self.state)
+
+
+def expire(draft: Draft) -> None:
+    """Close the requests whose time is over: fails closed, and is on the record."""
+    for call in expired_calls(draft.state, now().timestamp()):
+        assert call.request is not None
+        draft.add(
+            said.ApprovalDecided(call_id=call.call.call_id, verdict="expired", args_hash=call.request.args_hash),
+            *([call.request_id] if call.request_id else []),
+        )

@@ -13,7 +13,7 @@ from agent.core.state import CallState, RunState
 from agent.core.telling import tell, tell_ending, totals
 from agent.engine.asking import ask_model
 from agent.engine.beginning import task_text
-from agent.engine.draft import Draft
+from agent.engine.draft import Draft, expire
 from agent.engine.executing import context_of, in_doubt, run_tool, stop_all, stopped
 from agent.engine.feed import Feed
 from agent.engine.log import ending_changes
@@ -51,6 +51,8 @@ class Driver:
         self._plans: dict[str, Plan] = {}
         self._running: dict[str, asyncio.Task[Outcome]] = {}
         self._contexts: dict[str, ToolContext] = {}
+        self.on_news: Callable[[], None] | None = None
+        self._heard = -1  # the largest sequence that the log was seen to have
         self._news = asyncio.Event()  # another process appended something
         self._effects = {name: shop.tools.get(name).effect for name in (state.input.tools or ()) if name in shop.tools} if state.input else {}
         self._language = state.input.language if state.input else "en"
@@ -78,6 +80,7 @@ class Driver:
             finally:
                 self._is_appending = False
             self.state = draft.state
+            self.hear(self._heard)  # what was heard of while the append was under way
             self._recorded_status = draft.status or self._recorded_status
             if self.feed.has_watchers:
                 for step, state in zip(draft.steps, draft.states, strict=True):
@@ -91,6 +94,12 @@ class Driver:
             self.state = advance(self.state, step)
             if self.feed.has_watchers:
                 self.feed.publish(*tell(step, self.state))
+
+    def hear(self, sequence: int) -> None:
+        """Learn that the log has a step. While an append is under way it may be our own: then it is judged afterwards."""
+        self._heard = max(self._heard, sequence)
+        if self._heard >= self.state.next_sequence and not self._is_appending and self.on_news is not None:
+            self.on_news()
 
     def notice(self) -> None:
         """Say that someone else appended to this run."""
@@ -161,7 +170,7 @@ class Driver:
             if isinstance(action, Rest) and (begun := self._announced()):
                 action = Attend(begun)  # the pause came after they were announced: unrun, they would be in doubt
             if isinstance(action, Wait) and expired_calls(self.state, now().timestamp()):
-                await self.append(_expire)
+                await self.append(expire)
                 continue
             if isinstance(action, Rest | Wait) and not self._running:
                 await self._rest("waiting" if isinstance(action, Wait) else action.status)
@@ -380,13 +389,3 @@ class Driver:
             await self.shop.log.add_steps(self.trace.trace_id, (), epoch=self.epoch, changes={"owner": None})
         except AgentError:
             logger.debug("trace %s could not be given up", self.trace.trace_id, exc_info=True)
-
-
-def _expire(draft: Draft) -> None:
-    """Close the requests whose time is over: fails closed, and is on the record."""
-    for call in expired_calls(draft.state, now().timestamp()):
-        assert call.request is not None
-        draft.add(
-            said.ApprovalDecided(call_id=call.call.call_id, verdict="expired", args_hash=call.request.args_hash),
-            *([call.request_id] if call.request_id else []),
-        )

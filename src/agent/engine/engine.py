@@ -66,13 +66,14 @@ class Engine:
         driver.task = asyncio.create_task(driver.drive(), name=f"run {trace_id}")
         if self._follower is not None:
 
-            def notice(sequence: int) -> None:
-                if sequence >= driver.state.next_sequence:
-                    driver.notice()
-                    driver.looking = asyncio.ensure_future(self._look(driver))
+            def look() -> None:
+                """See what another process appended."""
+                driver.notice()
+                driver.looking = asyncio.ensure_future(self._look(driver))
 
-            self._follower.drive(trace_id, notice)
-            driver.task.add_done_callback(lambda _: self._follower.release(trace_id, notice) if self._follower else None)
+            driver.on_news = look
+            self._follower.drive(trace_id, driver.hear)
+            driver.task.add_done_callback(lambda _: self._follower.release(trace_id, driver.hear) if self._follower else None)
         driver.task.add_done_callback(lambda _: self._ended(driver))
 
     async def _look(self, driver: Driver) -> None:
