@@ -111,21 +111,19 @@ def broken_limit(state: RunState) -> tuple[str, int | float] | None:
 
 
 def _of_turn(state: RunState, epoch: int, effects: Mapping[str, str], slots: int) -> Action:
-    fresh: list[CallState] = []
-    answered: list[CallState] = []
-    ready: list[CallState] = []
-    lost: list[CallState] = []
-    mine: list[CallState] = []
-    places = {"fresh": fresh, "answered": answered, "ready": ready, "lost": lost, "mine": mine}
+    found: dict[str, list[CallState]] = {}
     for call in state.turn:
         if call.result is None and not call.is_waiting:
-            places[_place(call, epoch, effects)].append(call)
-    if lost:
-        return MarkInDoubt(tuple(lost))
-    if answered:
-        return Settle(tuple(answered))
-    if len(mine) < slots and (ready or fresh):
-        return Begin(tuple(ready[: slots - len(mine)])) if ready else Open(tuple(fresh))
+            found.setdefault(_place(call, epoch, effects), []).append(call)
+    if "lost" in found:
+        return MarkInDoubt(tuple(found["lost"]))
+    if "answered" in found:
+        return Settle(tuple(found["answered"]))
+    mine = found.get("mine", ())
+    if len(mine) < slots and "ready" in found:
+        return Begin(tuple(found["ready"][: slots - len(mine)]))
+    if len(mine) < slots and "fresh" in found:
+        return Open(tuple(found["fresh"]))
     if mine:
         return Attend(tuple(mine))
     return Wait(state.waiting_calls)
