@@ -273,3 +273,33 @@ async def test_a_reader_of_a_runner_that_is_closed_sees_its_stream_end(store: Me
 
     assert await reading == []
     assert not reading.cancelled()
+
+
+@pytest.mark.parametrize("stop", ["cancel", "aclose"])
+async def test_a_run_that_is_stopped_before_it_began_to_be_driven_ends_its_stream(stop: str, store: Meddled, tools: ToolRegistry) -> None:
+    async with runner_on(store, tools, "done") as runner, runner_on(store, tools, "done") as other:
+        types: list[str] = []
+        async with asyncio.timeout(5):
+            async for event in runner.run("go"):
+                types.append(event.type)
+                if event.type == "trace_started":
+                    trace_id = event.data["trace_id"]
+                    await (runner.cancel(trace_id) if stop == "cancel" else runner.aclose())
+            rest = await collect(other.resume(trace_id))
+
+    assert types == (["trace_started", "trace_cancelled"] if stop == "cancel" else ["trace_started"])
+    assert types_of(rest)[-1:] == ([] if stop == "cancel" else ["trace_completed"])
+
+
+async def test_readers_of_a_run_whose_task_was_stopped_before_it_began_are_let_go(store: Meddled, tools: ToolRegistry) -> None:
+    async with runner_on(store, tools, "done") as runner:
+        before = asyncio.all_tasks()
+        stream = runner.run("go")
+        (first,) = await read_until(stream, "trace_started")
+        for task in asyncio.all_tasks() - before:  # as asyncio.run does when its own function ends
+            task.cancel()
+        rest = await collect(stream, timeout_s=5)
+        resumed = await collect(runner.resume(first.data["trace_id"]))
+
+    assert rest == []
+    assert types_of(resumed)[-1] == "trace_completed"

@@ -221,6 +221,36 @@ async def test_a_failure_of_the_model_is_told_then_raised_and_can_be_tried_again
     assert len(llm.calls) == 3
 
 
+@pytest.mark.parametrize("error", [asyncio.CancelledError("within"), KeyboardInterrupt("stop"), SystemExit(3)])
+async def test_a_model_that_cancels_itself_or_wants_to_end_the_program_fails_the_run(error: BaseException, make: Any, store: Store) -> None:
+    events: list[AgentEvent] = []
+    with pytest.raises((ModelUnavailable, KeyboardInterrupt, SystemExit)):
+        await collect(make(error).run("go"), into=events)
+    trace_id = events[0].data["trace_id"]
+    trace = await store.traces.get_trace(trace_id)
+    again = await collect(make("better").resume(trace_id))
+
+    assert events[-1].type == "trace_failed"
+    assert trace is not None
+    assert trace.status == "failed"
+    assert again[-1].type == "trace_completed"
+
+
+@pytest.mark.parametrize("moment", ["trace_started", "step_started", "llm_call_completed", "tool_result"])
+async def test_a_run_that_its_own_reader_cancels_is_cancelled_there(moment: str, make: Any, store: Store) -> None:
+    runner = make(asks(tool_request("look", {"where": "a"})), "done")
+    types: list[str] = []
+    async for event in runner.run("go", tools=["look"]):
+        if event.type == moment and "trace_cancelled" not in types and moment not in types:
+            await runner.cancel(event.data["trace_id"])
+        types.append(event.type)
+    trace = await store.traces.get_trace(event.data["trace_id"])
+
+    assert types[-1] == "trace_cancelled"
+    assert trace is not None
+    assert trace.status == "cancelled"
+
+
 async def test_a_waiting_run_that_nobody_decided_tells_so_and_ends(make: Any, store: Store) -> None:
     runner = make(PAY)
     trace_id = id_of(await collect(runner.run("go", tools=["pay"], enable_memory=False)))

@@ -206,12 +206,16 @@ async def test_a_tool_cannot_end_the_program_or_cancel_its_run() -> None:
     def stop() -> None:
         next(iter(()))
 
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
     for function, part in (
         (leave, "exit code 3"),
         (leave_async, "exit code 3"),
         (cancel, "cancelled itself"),
         (cancel_plain, "cancelled itself"),
         (stop, "StopIteration"),
+        (interrupt, "KeyboardInterrupt"),
     ):
         for timeout_s in (None, 5.0):
             with pytest.raises(ToolFailed, match=part):

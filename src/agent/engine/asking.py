@@ -1,5 +1,6 @@
 """One model call: what goes out, and the reply made safe."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -8,7 +9,7 @@ import agent.models.payloads as said
 from agent.core.fold import history
 from agent.core.state import RunState
 from agent.engine.shop import RunNeeds, Shop
-from agent.errors import ModelRejected
+from agent.errors import ModelRejected, ModelUnavailable
 from agent.events import AgentEvent
 from agent.llm.contract import Reply, StreamingModel, Token
 from agent.models.digest import fingerprint
@@ -31,11 +32,17 @@ async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: s
     schemas = list(asked.schemas) if asked.schemas and not is_final else None
     keywords: dict[str, Any] = {**asked.settings, **needs.passing}
     began = time.perf_counter()
-    if shop.is_streaming and isinstance(shop.llm_call, StreamingModel):
-        stream = shop.llm_call.stream(messages, asked.model, schemas, **keywords)
-        reply = await _streamed(stream, trace_id, tell)
-    else:
-        reply = await shop.llm_call(messages=messages, model=asked.model, tools=schemas, **keywords)
+    try:
+        if shop.is_streaming and isinstance(shop.llm_call, StreamingModel):
+            stream = shop.llm_call.stream(messages, asked.model, schemas, **keywords)
+            reply = await _streamed(stream, trace_id, tell)
+        else:
+            reply = await shop.llm_call(messages=messages, model=asked.model, tools=schemas, **keywords)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ModelUnavailable("the model's call was cancelled from within: nobody here asked for it") from error
     took_s = round(time.perf_counter() - began, 6)
     new = state.messages.since(state.prompt.count) if not is_final else messages[state.prompt.count :]
     return payload_of_reply(shop, reply, model=asked.model, prompt_hash=fingerprint(state.prompt.fingerprint, *new), took_s=took_s, is_final=is_final)

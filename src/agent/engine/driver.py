@@ -44,7 +44,7 @@ class Driver:
         self.is_cancelling = False
         self.task: asyncio.Task[None] | None = None
         self.looking: asyncio.Future[None] | None = None  # a look at what others appended
-        self._is_appending = False
+        self._has_begun = self._is_let_go = self._is_appending = False
         self._requests: list[Payload] = []  # a pause or cancel of a run that has no log
         self.was_fenced = False
         self._recorded_status: str | None = None  # the ending that this driver put into the trace
@@ -116,7 +116,13 @@ class Driver:
             return
         self.is_cancelling = True
         self._news.set()
-        if self.task is not None and not self._is_appending:
+        if self.task is not None and self._has_begun and not self._is_appending:  # a task that never began would tell nobody of its end
+            self.task.cancel()
+
+    def let_go(self) -> None:
+        """Have this process give the run up; whoever resumes it goes on from its log."""
+        self._is_let_go = True
+        if self.task is not None and self._has_begun:
             self.task.cancel()
 
     # ---- driving
@@ -127,7 +133,10 @@ class Driver:
 
     async def drive(self) -> None:
         """Go on until the run rests; never raises, `error` holds what went wrong."""
+        self._has_begun = True
         try:
+            if self._is_let_go:
+                raise asyncio.CancelledError  # noqa: TRY301  as if it had come a moment later
             await self._guarded()
         except Fenced:
             self.was_fenced = True
@@ -153,10 +162,10 @@ class Driver:
             while task is not None and task.cancelling():
                 task.uncancel()
             await self._wind_up()
-        except (Fenced, StoreError):
+        except (Fenced, StoreError, GeneratorExit):
             await stop_all(self._running, self._contexts, 0.0)
             raise
-        except Exception as error:  # noqa: BLE001  a failure is a fact, then the reader's
+        except BaseException as error:  # noqa: BLE001  a failure is a fact, then the reader's: also where a model or a tool wants to end the program
             await self._fail(error)
 
     async def _loop(self) -> None:
@@ -341,7 +350,7 @@ class Driver:
             await self.append(build)
         self.feed.publish(*tell_ending(self.trace.trace_id, self.state, status))
 
-    async def _fail(self, error: Exception) -> None:
+    async def _fail(self, error: BaseException) -> None:
         """Record a failure of the model or the program; the reader raises it."""
         await stop_all(self._running, self._contexts, self.shop.config.cancel_grace_s)
         await self._record_stopped("crash")

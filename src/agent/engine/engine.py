@@ -84,6 +84,10 @@ class Engine:
 
     def _ended(self, driver: Driver) -> None:
         trace_id = driver.trace.trace_id
+        if not driver.ended.is_set():  # its task was cancelled before it began: nobody else ends what its readers wait for
+            self._adrift.add(trace_id)
+            driver.feed.end()
+            driver.ended.set()
         if self.drivers.get(trace_id) is driver:
             del self.drivers[trace_id]
         if driver.error is not None and driver.state.status == "running":
@@ -251,9 +255,9 @@ class Engine:
 
     async def aclose(self) -> None:
         """Let go of all runs: each can be resumed from its log."""
-        tasks = [driver.task for driver in self.drivers.values() if driver.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        drivers = list(self.drivers.values())
+        for driver in drivers:
+            driver.let_go()
+        await asyncio.gather(*(driver.task for driver in drivers if driver.task is not None), return_exceptions=True)
         if self._follower is not None:
             await self._follower.aclose()

@@ -78,7 +78,8 @@ async def cancel(engine: Engine, trace_id: str, *, by: str | None, uid: str | No
         head = await head_of(log, trace_id, uid)
         if head.trace.status == "cancelled":
             return
-        state = fold(await log.read_steps(trace_id))
+        here = engine.drivers.get(trace_id)
+        state = here.state if here is not None else fold(await log.read_steps(trace_id))  # no look at the disk, during which a quick run would end
         await append_outside(log, trace_id, lambda head: _cancelling(head, state, by), engine.shop.config.max_append_attempts)
     driver = engine.drivers.get(trace_id)
     if driver is not None and driver.task is not None:

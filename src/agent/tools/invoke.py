@@ -174,6 +174,8 @@ def _guarded(tool: Tool, call: Callable[[], Any]) -> Any:
         return call()
     except SystemExit as stop:
         raise _wanted_exit(tool, stop) from None
+    except KeyboardInterrupt:  # Python raises it in the main thread only: this one is the tool's own
+        raise ToolFailed(f"the tool {tool.name!r} raised KeyboardInterrupt") from None
     except StopIteration as stop:  # no future can carry one
         raise ToolFailed(f"the tool {tool.name!r} raised StopIteration: {stop}") from None
     except asyncio.CancelledError:
