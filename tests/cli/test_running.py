@@ -125,7 +125,7 @@ def test_a_call_that_needs_a_person_ends_with_3_and_is_listed(seasoned: Command)
     for shown in (done, again):
         assert shown.stdout == ""
         assert 'waits: pay(to="eve", amount=3): needs a person\'s agreement' in shown.stderr
-        assert "comes with the next version" in shown.stderr
+        assert f"seasoned approvals approve {seasoned.last_id()}" in shown.stderr
     assert 'apples(day="monday") → 7' in done.stderr
     assert seasoned.last_trace()["status"] == "waiting"
 

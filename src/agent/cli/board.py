@@ -46,7 +46,6 @@ class Board:
         self.answer: str | None = None
         self.ending: AgentEvent | None = None
         self.trace_id: str | None = None
-        self.awaiting: dict[str, Any] = {}
 
     def take(self, event: AgentEvent) -> None:
         """Take one event in; unknown ones are passed over."""
@@ -109,7 +108,6 @@ class Board:
             self.close_turn()
 
     def _take_awaiting_user_action(self, data: dict[str, Any]) -> None:
-        self.awaiting = data
         turn = self._open()
         for shown, flag, call_id, reason in zip(data["tool_calls"], data["confirmation_flags"], data["call_ids"], data["reasons"], strict=False):
             if flag:

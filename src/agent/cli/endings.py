@@ -1,13 +1,13 @@
 """How a run ends on the command line: its exit code, its answer, what to try next."""
 
-from typing import Any
+from collections.abc import Sequence
 
+from agent.cli.asking import waiting_lines
 from agent.cli.board import Board
-from agent.cli.drawing import REASONS
 from agent.cli.faces import Face, JsonFace, print_totals
 from agent.cli.outlet import say, say_json, tell
-from agent.cli.visible import call_text, one_line
 from agent.errors import AgentError, BadInput, LimitNotRaised, ModelNotConfigured, NotFound
+from agent.models.approval import Approval
 
 DONE, FAILED, USAGE, RESTS, CANCELLED, LIMIT = 0, 1, 2, 3, 4, 5
 CODES = {"completed": DONE, "failed": FAILED, "waiting": RESTS, "paused": RESTS, "running": RESTS, "cancelled": CANCELLED, "limit_reached": LIMIT}
@@ -46,8 +46,8 @@ def status_of(board: Board) -> str | None:
     return _STATUS_OF_EVENT.get(board.ending.type) if board.ending is not None else None
 
 
-def close_run(face: Face, *, options: str | None = "") -> int:
-    """Print the answer and what to try next; return the exit code. The face is closed before.
+def close_run(face: Face, waiting: Sequence[Approval] = (), *, options: str | None = "") -> int:
+    """Print the answer, what is `waiting` for a person, and what to try next; return the exit code. The face is closed before.
 
     `options` are those that a next command needs to find the store again; None: it kept nothing.
     """
@@ -62,14 +62,14 @@ def close_run(face: Face, *, options: str | None = "") -> int:
     if board.answer is not None and status in ("completed", "limit_reached"):
         say(board.answer)
     tell(f"run {board.trace_id}")
-    for line in _advice(status, board, options):
+    for line in _advice(status, board, waiting, options):
         tell(line)
     return CODES[status]
 
 
-def _advice(status: str, board: Board, options: str | None) -> list[str]:
+def _advice(status: str, board: Board, waiting: Sequence[Approval], options: str | None) -> list[str]:
     if options is None:
-        return [*waiting_lines(board.awaiting), "it was kept in memory alone, and is gone now; --db sqlite:///runs.db keeps it"]
+        return [*waiting_lines(waiting, None), "it was kept in memory alone, and is gone now; --db sqlite:///runs.db keeps it"]
     run = f"{board.trace_id}{options}"
     show, resume = f"  seasoned runs show {run}", f"  seasoned resume {run}"
     if status == "completed":
@@ -83,22 +83,8 @@ def _advice(status: str, board: Board, options: str | None) -> list[str]:
     if status == "failed":
         return [f"try the failed step again with:\n{resume}"]
     if status == "waiting":
-        return [
-            *waiting_lines(board.awaiting),
-            "Deciding from the command line comes with the next version; the request is on the record, nothing is lost.",
-            show,
-        ]
+        return [*waiting_lines(waiting, options), f"{'then ' if waiting else ''}go on with:\n{resume}"]
     return [show]
-
-
-def waiting_lines(awaiting: dict[str, Any]) -> list[str]:
-    """Return one line for each call that waits for a person."""
-    lines = []
-    for shown, flag, reason in zip(awaiting.get("tool_calls", ()), awaiting.get("confirmation_flags", ()), awaiting.get("reasons", ()), strict=False):
-        if flag:
-            function = shown.get("function", {})
-            lines.append(f"waits: {call_text(str(function.get('name')), function.get('arguments'))}: {REASONS.get(str(reason), one_line(str(reason)))}")
-    return lines
 
 
 def say_rest(status: str, answer: str | None, trace_id: str, *, is_json: bool) -> int:

@@ -1,5 +1,6 @@
 """Where the record is kept: the store's URL, its folder, and finding one run in it."""
 
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -46,6 +47,14 @@ def place_of(project: Project, db: str | None, uid: str | None) -> Place:
     if not owner.strip():
         raise BadInput(f"the uid is empty: leave --uid and SEASONED_UID out to be {ANONYMOUS!r}, or give a name")
     return Place(url, owner)
+
+
+def place_options(place: Place) -> str | None:
+    """Return the options that a next command needs to find this store again; None for a store in memory."""
+    if place.file is None:
+        return None
+    parts = ([] if place.url == DEFAULT_DB else ["--db", place.url]) + ([] if place.uid == ANONYMOUS else ["--uid", place.uid])
+    return (" " + shlex.join(parts)) if parts else ""
 
 
 def _quoted(path: Path) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import functools
-import shlex
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,10 +14,9 @@ from agent.cli.interrupts import Interrupts
 from agent.cli.loading import Loading
 from agent.cli.model_choice import Choice, choose_model
 from agent.cli.outlet import tell
-from agent.cli.place import DEFAULT_DB, Place, find_trace, opened
+from agent.cli.place import Place, find_trace, opened, place_options
 from agent.cli.project_file import Project
 from agent.cli.toolbox import Toolbox, Wanted, open_toolbox, split_names
-from agent.config import ANONYMOUS
 from agent.errors import ConfigInvalid, LimitNotRaised, RunError
 from agent.events import AgentEvent
 from agent.models.payloads import Input, payload_of
@@ -84,7 +82,7 @@ async def run_once(job: Job, store: Store, cast: Cast, toolbox: Toolbox, choice:
             hosts=list(cast.wanted.hosts),
             model=choice.name,
         )
-        return await follow(runner, events, Shown(face=face, uid=job.place.uid, grants=grants, options=_place_options(job.place)))
+        return await follow(runner, events, Shown(face=face, uid=job.place.uid, grants=grants, options=place_options(job.place)))
 
 
 def _tell_header(choice: Choice, offered: tuple[str, ...]) -> None:
@@ -92,14 +90,6 @@ def _tell_header(choice: Choice, offered: tuple[str, ...]) -> None:
     tell(f"model {choice.name} · tools: {tools}")
     if choice.note:
         tell(choice.note)
-
-
-def _place_options(place: Place) -> str | None:
-    """Return the options that a next command needs to find this store again; None for a store in memory."""
-    if place.file is None:
-        return None
-    parts = ([] if place.url == DEFAULT_DB else ["--db", place.url]) + ([] if place.uid == ANONYMOUS else ["--uid", place.uid])
-    return (" " + shlex.join(parts)) if parts else ""
 
 
 @contextlib.asynccontextmanager
@@ -134,9 +124,8 @@ async def follow(runner: AgentRunner, events: AsyncIterator[AgentEvent], shown: 
         say_error(sentence_of(error))
         if status_of(face.board) is None:
             return code_of(error)
-    if status_of(face.board) == "waiting" and not face.board.awaiting:
-        face.board.awaiting = await _awaiting(runner, str(face.board.trace_id), shown.uid)
-    return close_run(face, options=shown.options)
+    waiting = await runner.pending(shown.uid, face.board.trace_id) if status_of(face.board) == "waiting" else ()
+    return close_run(face, waiting, options=shown.options)
 
 
 async def _show(runner: AgentRunner, events: AsyncIterator[AgentEvent], shown: Shown, interrupts: Interrupts) -> None:
@@ -149,15 +138,6 @@ async def _show(runner: AgentRunner, events: AsyncIterator[AgentEvent], shown: S
         interrupts.pause = functools.partial(_pause, runner, trace_id, shown.uid)
         if shown.grants is not None:
             keep_grants(trace_id, shown.grants)
-
-
-async def _awaiting(runner: AgentRunner, trace_id: str, uid: str) -> dict[str, Any]:
-    """Return what a waiting run waits for, as it was told when it began to wait."""
-    found: dict[str, Any] = {}
-    async for event in runner.watch(trace_id, uid=uid):
-        if event.type == "awaiting_user_action":
-            found = event.data
-    return found
 
 
 async def _pause(runner: AgentRunner, trace_id: str, uid: str) -> None:
@@ -200,12 +180,19 @@ async def resume_run(job: Job, wanted: str, *, take_over: bool = False) -> int:
             elif not job.is_json:
                 _tell_header(choice, toolbox.offered)
             events = runner.resume(trace.trace_id, limits=raised, take_over=take_over, uid=job.place.uid)
-            shown = Shown(face=face_of(is_json=job.is_json), uid=job.place.uid, options=_place_options(job.place), may_pause=not is_watching)
+            shown = Shown(face=face_of(is_json=job.is_json), uid=job.place.uid, options=place_options(job.place), may_pause=not is_watching)
             return await follow(runner, events, shown)
 
 
 def _cast_again(job: Job, trace: Trace, asked: Input) -> tuple[Toolbox, Choice]:
-    """Return the tools and the model of a run that is taken up again.
+    """Return the tools and the model of a run that is taken up again."""
+    toolbox, kept = tools_again(job, trace, asked), kept_grants(trace.trace_id) or Grants()
+    choice = choose_model(job.given.model or kept.model or asked.model or None, job.project, progress=Loading() if not job.is_json else None)
+    return toolbox, choice
+
+
+def tools_again(job: Job, trace: Trace, asked: Input) -> Toolbox:
+    """Return the tools of a run that is taken up again.
 
     Raises:
         ConfigInvalid: a tool that the run uses is not among those found.
@@ -223,8 +210,7 @@ def _cast_again(job: Job, trace: Trace, asked: Input) -> tuple[Toolbox, Choice]:
     missing = [name for name in asked.tools or () if name not in toolbox.registry]
     if missing:
         raise ConfigInvalid(f"run {trace.trace_id} uses the tools {', '.join(missing)}: name them with --tool (your own as module:registry) to go on")
-    choice = choose_model(given.model or kept.model or asked.model or None, project, progress=Loading() if not job.is_json else None)
-    return replace(toolbox, offered=tuple(asked.tools or ())), choice
+    return replace(toolbox, offered=tuple(asked.tools or ()))
 
 
 async def _never(**_: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from agent.cli.faces import face_of
 from agent.cli.outlet import tell
-from agent.cli.place import Place, find_trace, opened
+from agent.cli.place import Place, find_trace, opened, place_options
 from agent.cli.running import Shown, follow
 from agent.runner import AgentRunner
 
@@ -12,9 +12,11 @@ async def tail_run(place: Place, wanted: str, *, after: int, is_json: bool) -> i
     async with opened(place) as store, AgentRunner(store.traces) as runner:
         trace = await find_trace(store.traces, wanted, place.uid)
         face = face_of(is_json=is_json)
-        code = await follow(runner, runner.watch(trace.trace_id, after, uid=place.uid), Shown(face=face, uid=place.uid, may_pause=False))
+        code = await follow(
+            runner, runner.watch(trace.trace_id, after, uid=place.uid), Shown(face=face, uid=place.uid, options=place_options(place), may_pause=False)
+        )
         if face.board.ending is None:
             head = await store.traces.head(trace.trace_id)
             if head.trace.status == "running" and not head.owner_is_alive:
-                tell(f"the process that drove the run is gone; go on with:\n  seasoned resume {trace.trace_id}")
+                tell(f"the process that drove the run is gone; go on with:\n  seasoned resume {trace.trace_id}{place_options(place) or ''}")
         return code

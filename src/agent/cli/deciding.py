@@ -1,0 +1,274 @@
+"""Deciding what waits for a person: the list, one call in full, and a person's word on it."""
+
+import getpass
+import json
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from agent.cli.asking import command_lines, why_text
+from agent.cli.endings import DONE
+from agent.cli.listing import when_text
+from agent.cli.outlet import console, say, say_json, tell
+from agent.cli.place import Place, find_trace, opened, place_options
+from agent.cli.running import Job, input_of, resume_run, tools_again
+from agent.cli.toolbox import Toolbox
+from agent.cli.visible import call_text, one_line, visible
+from agent.clock import now
+from agent.engine.approvals import MAX_TEXT_CHARS, OUTCOMES
+from agent.errors import AgentError, BadInput, InDoubt, NotInDoubt, NotPending
+from agent.models.approval import Approval
+from agent.models.trace import Trace
+from agent.models.value import Value
+from agent.runner import AgentRunner
+from agent.storage.protocols import Store
+
+Verdict = Literal["approve", "edit", "reject", "respond"]
+Record = Callable[[AgentRunner, Trace, str, str], Awaitable[Approval]]  # of the call with this id, as long as it asks with this hash
+DETAIL_CHARS = 2000  # of why a call waits, in the words of who asked
+WORDS = {
+    "approve": "approved", "edit": "approved with changes", "reject": "rejected", "respond": "answered",
+    "done": "recorded as done", "not_done": "recorded as not done", "retry": "to be tried again",
+}  # fmt: skip
+
+
+class Chosen(Value, frozen=True, kw_only=True):
+    """Which call a person decides, who does, and whether the run then goes on at once."""
+
+    job: Job
+    trace: str
+    call: str | None
+    by: str | None
+    may_resume: bool = False
+
+
+async def list_waiting(place: Place, *, is_json: bool) -> None:
+    """Print what waits for a person, oldest run first."""
+    found: list[Approval] = []
+    if place.file is None or place.file.exists():
+        async with opened(place) as store, AgentRunner(store.traces) as runner:
+            found = await runner.pending(place.uid)
+    if is_json:
+        for item in found:
+            say_json(msgspec.to_builtins(item))
+    elif not found:
+        tell(f"nothing of {place.uid!r} waits for a person here")
+    else:
+        console(is_stderr=False).print(_table(found))
+        tell(f"in full, with the commands to decide: seasoned approvals show RUN CALL{place_options(place) or ''}")
+
+
+def _table(found: Sequence[Approval]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("run", "call", "since"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("asks for", ratio=2, no_wrap=True, overflow="ellipsis")
+    table.add_column("why", ratio=1, no_wrap=True, overflow="ellipsis")
+    for item in found:
+        since = when_text(item.asked_at) if item.asked_at is not None else "-"
+        table.add_row(item.trace_id, item.call_id, since, Text(call_text(item.tool_name, item.arguments)), Text(why_text(item)))
+    return table
+
+
+async def show_waiting(place: Place, wanted: str, call: str | None, *, is_json: bool) -> None:
+    """Print a call that waits with everything in it, and the commands that decide it.
+
+    Raises:
+        TraceNotFound, NotPending, BadInput: there is none, or several and none is named.
+    """
+    async with opened(place) as store, AgentRunner(store.traces) as runner:
+        trace = await find_trace(store.traces, wanted, place.uid)
+        items = await runner.pending(place.uid, trace.trace_id)
+    item = next((item for item in items if item.call_id == (call or _only(trace, items))), None)
+    if item is None:
+        raise NotPending(f"call {call} of run {trace.trace_id} does not wait for anyone; {_waiting_text(trace, items)}")
+    if is_json:
+        say_json(msgspec.to_builtins(item))
+        return
+    for name, text in _facts(item):
+        say(visible(f"{name}: {text}"))
+    options = place_options(place) or ""
+    say("decide with one of:")
+    for line in command_lines(item, options):
+        say(line)
+    if trace.status != "cancelled":
+        say(f"then go on with (or add --resume above):\n  seasoned resume {trace.trace_id}{options}")
+
+
+def _facts(item: Approval) -> list[tuple[str, str]]:
+    """Return what is known of a call; each text is one line but for the arguments, whose line ends are those of JSON alone."""
+    expires = item.expires_at.astimezone().isoformat(" ", "seconds") if item.expires_at is not None else "never"
+    facts = [
+        ("run", item.trace_id),
+        ("call", item.call_id),
+        ("tool", one_line(item.tool_name)),
+        ("arguments", json.dumps(item.arguments, ensure_ascii=False, indent=2, default=str)),
+        ("waits because", why_text(item) + (f": {one_line(item.detail, DETAIL_CHARS)}" if item.detail else "")),
+        ("args hash", item.args_hash),
+        ("editable", ", ".join(one_line(name) for name in item.editable_params) or "nothing"),
+        ("asked at", item.asked_at.astimezone().isoformat(" ", "seconds") if item.asked_at is not None else "-"),
+        ("expires", expires + (" (it is over)" if item.expires_at is not None and item.expires_at <= now() else "")),
+        ("attempt", str(item.attempt)),
+    ]
+    return facts + ([("worker", one_line(item.worker))] if item.worker else [])
+
+
+def _only(trace: Trace, items: Sequence[Approval]) -> str:
+    """Return the id of the one call that waits.
+
+    Raises:
+        NotPending, BadInput: there is none, or there are several.
+    """
+    if not items:
+        raise NotPending(f"no call of run {trace.trace_id} waits for anyone; {_waiting_text(trace, items)}")
+    if len(items) > 1:
+        raise BadInput(f"{len(items)} calls of run {trace.trace_id} wait: name one of {', '.join(item.call_id for item in items)}")
+    return items[0].call_id
+
+
+def _waiting_text(trace: Trace, items: Sequence[Approval]) -> str:
+    if items:
+        return f"these do: {', '.join(item.call_id for item in items)}"
+    return f"all is decided, go on with: seasoned resume {trace.trace_id}" if trace.status == "waiting" else f"the run is {trace.status}"
+
+
+# ---- a person's word
+
+
+async def decide(chosen: Chosen, verdict: Verdict, *, changes: dict[str, Any] | None = None, reason: str | None = None, text: str | None = None) -> int:
+    """Record a decision on a call, bound to the arguments it asks with now; return the exit code.
+
+    Raises:
+        AgentError: it does not stand, and nothing was recorded.
+    """
+    by = chosen.by or user_name()
+
+    async def record(runner: AgentRunner, trace: Trace, call_id: str, args_hash: str) -> Approval:
+        """Return the call as decided."""
+        uid = chosen.job.place.uid
+        return await runner.decide(trace.trace_id, call_id, verdict, arguments=changes, reason=reason, text=text, by=by, args_hash=args_hash, uid=uid)
+
+    return await _record(chosen, record, changes)
+
+
+async def resolve(chosen: Chosen, outcome: Literal["done", "not_done", "retry"], *, result: str | None) -> int:
+    """Record what became of a call in doubt; return the exit code.
+
+    Raises:
+        AgentError: it does not stand, and nothing was recorded.
+    """
+    by = chosen.by or user_name()
+
+    async def record(runner: AgentRunner, trace: Trace, call_id: str, _args_hash: str) -> Approval:
+        """Return the call as resolved."""
+        return await runner.resolve(trace.trace_id, call_id, outcome, result=result, by=by, uid=chosen.job.place.uid)
+
+    return await _record(chosen, record)
+
+
+async def _record(chosen: Chosen, record: Record, changes: dict[str, Any] | None = None) -> int:
+    job = chosen.job
+    async with opened(job.place) as store:
+        trace = await find_trace(store.traces, chosen.trace, job.place.uid)
+        tools = await _tools(job, store, trace) if changes else Toolbox.empty()
+        async with AgentRunner(store.traces, tool_registry=tools.registry) as runner:
+            items = await runner.pending(job.place.uid, trace.trace_id)
+            hashes = {item.call_id: item.args_hash for item in items}
+            call_id = chosen.call or _only(trace, items)
+            try:
+                decided = await record(runner, trace, call_id, hashes.get(call_id, ""))  # what did not wait just now, nobody has looked at
+            except (InDoubt, NotInDoubt) as error:
+                what = str(error).partition(": ")[0]
+                show = f"seasoned approvals show {trace.trace_id} {call_id}{place_options(job.place) or ''}"
+                raise type(error)(f"{what}: `{show}` lists the commands that decide it") from None
+    _tell_decided(chosen, trace, decided, changes or {})
+    return await resume_run(job, trace.trace_id) if chosen.may_resume else DONE
+
+
+def _tell_decided(chosen: Chosen, trace: Trace, decided: Approval, changes: dict[str, Any]) -> None:
+    if chosen.job.is_json:
+        say_json(msgspec.to_builtins(decided))
+        return
+    verdict, call = str(decided.verdict), call_text(decided.tool_name, {**decided.arguments, **changes})
+    tell(f"{WORDS.get(verdict, verdict)} by {one_line(str(decided.decided_by))}: {call}")
+    if not chosen.may_resume and trace.status != "cancelled":
+        tell(f"go on with:\n  seasoned resume {trace.trace_id}{place_options(chosen.job.place) or ''}")
+
+
+async def _tools(job: Job, store: Store, trace: Trace) -> Toolbox:
+    """Return the run's own tools, whose schemas check an edit; none where they are not found here."""
+    try:
+        return tools_again(job, trace, await input_of(store, trace))
+    except AgentError as error:
+        tell(f"the changed arguments are checked when the run goes on, not now: {error}")
+        return Toolbox.empty()
+
+
+def user_name() -> str:
+    """Return who sits here, for the record."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "command line"
+
+
+def changes_of(pairs: Sequence[str] | None, whole: str | None) -> dict[str, Any]:
+    """Return the parameters to change, from `NAME=VALUE` pairs (a value is JSON, else text) or from one JSON object.
+
+    Raises:
+        BadInput: neither, both, a name twice, or another form.
+    """
+    if bool(pairs) == (whole is not None):
+        raise BadInput("say what changes: --set NAME=VALUE (repeat for more), or --arguments with a JSON object")
+    if whole is not None:
+        return _object(whole)
+    changes: dict[str, Any] = {}
+    for pair in pairs or ():
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise BadInput(f"--set {pair!r} has another form than NAME=VALUE, such as --set amount=7.0")
+        if name in changes:
+            raise BadInput(f"--set names {name!r} twice: give each parameter once")
+        try:
+            changes[name] = msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeEncodeError):
+            changes[name] = value
+    return changes
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise BadInput(f"--arguments is no JSON ({error}): write an object, such as '{{\"amount\": 7.0}}'") from None
+    if not isinstance(found, dict):
+        raise BadInput("--arguments is no JSON object: write one, such as '{\"amount\": 7.0}'")
+    return found
+
+
+def response_of(text: str) -> str:
+    """Return what the model is told instead of a result; '-' reads it from stdin.
+
+    Raises:
+        BadInput: it is empty.
+    """
+    said = sys.stdin.read(MAX_TEXT_CHARS + 2).removesuffix("\n") if text == "-" else text
+    if not said.strip():
+        raise BadInput("the text is empty: say what the model is told instead of the tool's result")
+    return said
+
+
+def outcome_of(words: Sequence[str]) -> tuple[str | None, Literal["done", "not_done", "retry"]]:
+    """Return the call (None: not named) and what became of it, from `[CALL] OUTCOME`.
+
+    Raises:
+        BadInput: it has another form.
+    """
+    *calls, outcome = words
+    if len(calls) > 1 or outcome not in OUTCOMES:
+        raise BadInput(f"{' '.join(words)!r} does not say what became of the call: write [CALL] and one of {', '.join(OUTCOMES)}")
+    return (calls[0] if calls else None), outcome  # type: ignore[return-value]  # one of OUTCOMES
