@@ -106,7 +106,7 @@ class AgentRunner:
         self._model()
         if output_type is not None:
             raise Unsupported("output_type is not part of this version: ask for JSON in the task, and parse the conclusion's content")
-        config, bounds = self.config, checked_limits({**self.config.limits, **(limits or {})})
+        config, bounds = self.config, {**checked_limits(self.config.limits), **checked_limits(limits)}
         request = Request(
             task=task,
             messages=messages,
@@ -116,8 +116,8 @@ class AgentRunner:
             agent_type=agent_type or config.agent_type,
             uid=tenant(uid),
             max_iterations=_bound(max_iterations if max_iterations is not None else bounds.get("max_iterations", config.max_iterations)),
-            enable_memory=(config.enable_memory if enable_memory is None else enable_memory) and self.memory_store is not None,
-            auto_execute_tools=config.auto_execute_tools if auto_execute_tools is None else auto_execute_tools,
+            enable_memory=bool(config.enable_memory if enable_memory is None else enable_memory) and self.memory_store is not None,
+            auto_execute_tools=bool(config.auto_execute_tools if auto_execute_tools is None else auto_execute_tools),
             conversation_id=conversation_id,
             limits=bounds,
             keywords=kwargs,
@@ -162,7 +162,7 @@ class AgentRunner:
             TraceNotFound: there is none.
             RunError: it has ended.
         """
-        await pause(self._engine, trace_id, by=by, uid=uid)
+        await pause(self._engine, trace_id, by=_person(by), uid=uid)
 
     async def cancel(self, trace_id: str, by: str | None = None, *, uid: str | None = None) -> None:
         """End a run for good; returns when that is on the record and what it ran here has stopped.
@@ -171,7 +171,7 @@ class AgentRunner:
             TraceNotFound: there is none.
             RunError: it has an answer already.
         """
-        await cancel(self._engine, trace_id, by=by, uid=uid)
+        await cancel(self._engine, trace_id, by=_person(by), uid=uid)
 
     async def pending(self, uid: str | None = None, trace_id: str | None = None) -> list[Approval]:
         """Return what waits for a person, oldest run first: requests for approval, and calls whose outcome is in doubt.
@@ -204,7 +204,7 @@ class AgentRunner:
             AlreadyDecided: another decision was first; it is in `decision`.
             NotPending, InDoubt, ApprovalExpired, HashMismatch, NotEditable, BadInput, TraceNotFound: nothing was decided.
         """
-        decision = said.ApprovalDecided(call_id=call_id, verdict=verdict, arguments=arguments, reason=reason, text=text, by=by)
+        decision = said.ApprovalDecided(call_id=call_id, verdict=verdict, arguments=arguments, reason=reason, text=text, by=_person(by))
         return await decide_call(self._engine, trace_id, decision, args_hash=args_hash, uid=uid)
 
     async def resolve(
@@ -215,7 +215,7 @@ class AgentRunner:
         Raises:
             NotInDoubt, NotPending, AlreadyDecided, BadInput, RunError, TraceNotFound: nothing was recorded.
         """
-        resolution = said.InDoubtResolved(call_id=call_id, outcome=outcome, result=result, by=by)
+        resolution = said.InDoubtResolved(call_id=call_id, outcome=outcome, result=result, by=_person(by))
         return await resolve_call(self._engine, trace_id, resolution, uid=uid)
 
     async def add_feedback(
@@ -236,7 +236,7 @@ class AgentRunner:
             TraceNotFound, StepNotFound: there is none; nothing was recorded.
             FeedbackInvalid: no such kind of feedback, or no words.
         """
-        feedback = said.Feedback(target_step_id=target_step_id, feedback_type=feedback_type, content=content, by=by, corrected=corrected)
+        feedback = said.Feedback(target_step_id=target_step_id, feedback_type=feedback_type, content=content, by=_person(by), corrected=corrected)
         return await give_feedback(
             self.trace_store,
             self.memory_store,
@@ -263,3 +263,10 @@ def _bound(given: Any) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or given < 0:
         raise BadInput(f"max_iterations must be a whole number from 0 on, not {given!r}")
     return given
+
+
+def _person(by: Any) -> str | None:
+    """Return who did it; a step that says it in another form than text could not be read again, and would count for nothing."""
+    if by is not None and not isinstance(by, str):
+        raise BadInput(f"by must say in text who did it, or be left out, not {by!r:.100}")
+    return by

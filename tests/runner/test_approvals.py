@@ -216,11 +216,22 @@ async def test_what_does_not_wait_cannot_be_decided(store: Any, bank: Bank) -> N
         await runner.decide(trace_id, item.call_id, "approve", uid="someone else")
     with pytest.raises(BadInput):
         await runner.decide(trace_id, item.call_id, "maybe")  # type: ignore[arg-type]  # what a caller may write
+    with pytest.raises(BadInput, match="who did it"):
+        await runner.decide(trace_id, item.call_id, "approve", by=5)  # type: ignore[arg-type]
+    with pytest.raises(NotEditable, match="^5, to of 'pay'"):
+        await runner.decide(trace_id, item.call_id, "edit", arguments={5: 5, "to": "me"})  # type: ignore[dict-item]
     assert bank.paid == []
+    assert await runner.pending(trace_id=trace_id) == [item]
 
 
 @pytest.mark.parametrize(
-    ("outcome", "result", "expected"), [("done", "sent at 9", "sent at 9"), ("not_done", None, "did not take effect"), ("done", None, "took effect")]
+    ("outcome", "result", "expected"),
+    [
+        ("done", "sent at 9", "sent at 9"),
+        ("not_done", None, "did not take effect"),
+        ("done", None, "took effect"),
+        ("done", {"ok": True}, '{"ok": true}'),
+    ],
 )
 async def test_a_call_in_doubt_is_resolved_by_a_person(store: Any, bank: Bank, outcome: Any, result: Any, expected: str) -> None:
     runner = runner_of(store, bank, asks(tool_request("hang")), "done")
@@ -228,6 +239,8 @@ async def test_a_call_in_doubt_is_resolved_by_a_person(store: Any, bank: Bank, o
     (item,) = await runner.pending()
     with pytest.raises(InDoubt):
         await runner.decide(trace_id, item.call_id, "approve")
+    with pytest.raises(BadInput, match="at most 100000 characters"):
+        await runner.resolve(trace_id, item.call_id, "done", result=["x" * 100_000])
     await runner.resolve(trace_id, item.call_id, outcome, result=result, by="eve")
 
     events = await resume(runner, trace_id)

@@ -9,7 +9,7 @@ import pytest
 
 from agent.assemble import open_store
 from agent.config import AgentConfig
-from agent.errors import BadInput, SettingMissing, StoreClosed, ToolNotFound
+from agent.errors import BadInput, FeedbackInvalid, SettingMissing, StoreClosed, ToolNotFound
 from agent.events import AgentEvent
 from agent.runner import AgentRunner
 from agent.storage.protocols import Store
@@ -268,6 +268,9 @@ async def test_secrets_of_the_environment_are_nowhere_on_the_disk(tmp_path: Path
         ({"conversation_id": 5}, "conversation_id must be text or left out, not 5"),
         ({"tools": "look"}, "tools must be a list of names, not 'look'"),
         ({"tools": [["look"]]}, "tools must be a list of names"),
+        ({"tools": 5}, "tools must be a list or left out, not 5"),
+        ({"messages": 5}, "messages must be a list or left out, not 5"),
+        ({"limits": "many"}, "limits must be a dict"),
         ({"limits": {"max_cost": 1}}, "no limit is called 'max_cost'; there are: max_iterations"),
         ({"limits": {"max_iterations": "many"}}, "max_iterations must be a whole number from 0 on, not 'many'"),
     ],
@@ -277,6 +280,27 @@ async def test_an_argument_of_the_wrong_kind_is_named_before_anything_is_recorde
         await collect(make("done").run("go", **arguments))
 
     assert await store.traces.list_traces() == []
+
+
+@pytest.mark.parametrize("act", ["pause", "cancel"])
+async def test_who_stops_a_run_is_named_in_text_or_not_at_all(act: str, make: Any, store: Store) -> None:
+    runner = make(PAY)
+    trace_id = (await collect(runner.run("go", tools=["pay"])))[0].data["trace_id"]
+    before = await store.traces.read_steps(trace_id)
+    with pytest.raises(BadInput, match="by must say in text who did it"):
+        await getattr(runner, act)(trace_id, by=["me"])
+    with pytest.raises(FeedbackInvalid, match="target_step_id must be the id of a step"):
+        await runner.add_feedback(trace_id, None, "positive", "good")
+
+    assert await store.traces.read_steps(trace_id) == before
+
+
+async def test_switches_may_be_anything_that_is_true_or_false(make: Any, done: list[str]) -> None:
+    events = await collect(make(PAY).run("go", tools=["pay"], auto_execute_tools=0, enable_memory=0))
+
+    assert events[-1].type == "trace_waiting"
+    assert "memory_loaded" not in types_of(events)
+    assert done == []
 
 
 async def test_limits_of_the_configuration_hold_where_a_run_has_none(make: Any) -> None:

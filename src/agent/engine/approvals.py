@@ -32,6 +32,7 @@ from agent.models.trace import Step, step_id_of
 from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog
 from agent.tools.arguments import parse_arguments
+from agent.tools.invoke import to_text
 from agent.tools.registry import ToolRegistry
 
 VERDICTS = ("approve", "edit", "reject", "respond")
@@ -137,7 +138,7 @@ def _check_tool(tools: ToolRegistry, call: CallState, request: said.ApprovalRequ
 
 def _edited(tools: ToolRegistry, call: CallState, request: said.ApprovalRequested, decision: said.ApprovalDecided) -> dict[str, Any]:
     changed = decision.arguments or {}
-    forbidden = sorted(set(changed) - set(request.editable_params))
+    forbidden = sorted(str(name) for name in set(changed) - set(request.editable_params))
     if forbidden:
         allowed = ", ".join(request.editable_params) or "none"
         raise NotEditable(f"{', '.join(forbidden)} of {call.call.name!r} may not be edited; editable: {allowed}")
@@ -160,8 +161,9 @@ async def resolve_call(engine: Engine, trace_id: str, resolution: said.InDoubtRe
     """
     if resolution.outcome not in OUTCOMES:
         raise BadInput(f"outcome {resolution.outcome!r} does not exist: give one of {', '.join(OUTCOMES)}")
-    if isinstance(resolution.result, str):
-        resolution = replace(resolution, result=engine.shop.redactor.text(resolution.result))
+    resolution = replace(resolution, result=engine.shop.redactor.value(resolution.result))
+    if len(to_text(resolution.result)) > MAX_TEXT_CHARS:
+        raise BadInput(f"the result must be at most {MAX_TEXT_CHARS} characters long: it is what the model is told")
 
     def build(state: RunState, steps: list[Step]) -> Payload:
         """Return the word that stands for the run as it is."""

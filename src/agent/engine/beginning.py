@@ -1,7 +1,7 @@
 """A caller's arguments become the first step of a run."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import agent.models.payloads as said
@@ -55,6 +55,8 @@ def checked_limits(limits: Mapping[str, Any] | None) -> dict[str, Any]:
     Raises:
         BadInput: there is no such limit, or its value is no number that it can have.
     """
+    if limits is not None and not isinstance(limits, Mapping):
+        raise BadInput(f"limits must be a dict such as {{'max_iterations': 20}}, not {limits!r:.100}")
     for name, value in (limits or {}).items():
         if name not in LIMITS:
             raise BadInput(f"no limit is called {name!r}; there are: {', '.join(LIMITS)}")
@@ -103,6 +105,9 @@ def _check_kinds(request: Request) -> None:
     for name, text in optional.items():
         if text is not None and not isinstance(text, str):
             raise BadInput(f"{name} must be text or left out, not {text!r}")
+    for name, items in (("messages", request.messages), ("tools", request.tools)):
+        if items is not None and not isinstance(items, Iterable):
+            raise BadInput(f"{name} must be a list or left out, not {items!r:.100}")
     if isinstance(request.tools, str) or not all(isinstance(name, str) for name in request.tools or ()):
         raise BadInput(f"tools must be a list of names, not {request.tools!r}")
 

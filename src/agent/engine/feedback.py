@@ -62,6 +62,8 @@ async def give_feedback(
 def _checked(feedback: said.Feedback, redactor: Redactor) -> said.Feedback:
     if feedback.feedback_type not in KINDS:
         raise FeedbackInvalid(f"feedback_type {feedback.feedback_type!r} does not exist: give one of {', '.join(KINDS)}")
+    if not isinstance(feedback.target_step_id, str):
+        raise FeedbackInvalid(f"target_step_id must be the id of a step, not {feedback.target_step_id!r:.100}")
     if not isinstance(feedback.content, str) or len(feedback.content) > MAX_FEEDBACK_CHARS:
         raise FeedbackInvalid(f"the feedback must be text of at most {MAX_FEEDBACK_CHARS} characters")
     if feedback.feedback_type != "positive" and not feedback.content.strip() and feedback.corrected is None:

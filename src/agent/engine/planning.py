@@ -14,6 +14,7 @@ from agent.models.digest import canonical_hash
 from agent.models.value import Value
 from agent.tools.arguments import Parsed, needs_confirmation, parse_arguments
 from agent.tools.context import ToolContext
+from agent.tools.invoke import to_text
 from agent.tools.tool import Tool
 
 SHOWN_NAMES = 30  # tool names that an error lists
@@ -107,9 +108,9 @@ def settlement(call: CallState, language: str) -> said.ToolCall:
     """Return the step of a call whose answer a person gave."""
     call_id, name = call.call.call_id, safe_name(call.call.name)
     if call.resolution is not None:
-        told = "" if call.resolution.result is None else f": {call.resolution.result}"
+        told = "" if call.resolution.result is None else f": {to_text(call.resolution.result)}"
         text = (
-            str(call.resolution.result)
+            to_text(call.resolution.result)
             if call.resolution.outcome == "done" and call.resolution.result is not None
             else wording(call.resolution.outcome, language, result=told)
         )

@@ -1,5 +1,6 @@
 """The fields of a trace that a caller hands in, checked and in the form in which they are kept."""
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, get_args
@@ -63,10 +64,11 @@ def _count(value: Any, name: str) -> int:
     return value
 
 
-def _cost(value: Any, name: str) -> float:
+def _cost(value: Any, name: str) -> float | None:
     try:
-        return float(value)
-    except (TypeError, ValueError) as error:
+        cost = float(value)
+        return cost if math.isfinite(cost) else None  # no sum of money: not known
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadInput(f"{name} is {value!r:.100}: it is to be a number of USD, or None") from error
 
 

@@ -157,6 +157,7 @@ class TraceStoreContract:
             {"total_tokens": "many"},
             {"completed_at": "now"},
             {"total_cost": "much"},
+            {"total_cost": 10**400},
             {"task": 7},
             {"context": [1]},
             {"total_tokens": -1},
