@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 
 from tests.cli.conftest import ADD, LOOK, Command
 
@@ -170,3 +172,41 @@ def test_a_killed_processs_run_says_how_to_go_on(seasoned: Command) -> None:
     shown = seasoned("runs", "tail", "last", code=3)
 
     assert f"seasoned resume {seasoned.last_id()}" in shown.stderr
+
+
+BY_DEFAULT = """
+import asyncio
+import agent
+
+
+class Mine:
+    async def __call__(self, messages, **_):
+        return {"content": "hello", "model": "mine:small", "prompt_tokens": 1, "completion_tokens": 1}
+
+
+async def main():
+    async with agent.open_store("sqlite:///runs.db") as store:
+        async with agent.AgentRunner(store.traces, store.memories, store.states, agent.ToolRegistry(), Mine()) as runner:
+            async for _ in runner.run("say hello"):
+                pass
+
+
+asyncio.run(main())
+"""
+
+
+def test_where_no_model_was_named_a_run_is_shown_with_the_one_that_answered(seasoned: Command) -> None:
+    subprocess.run([sys.executable, "-c", BY_DEFAULT], cwd=seasoned.folder, check=True)
+
+    shown = seasoned("runs", "show", "last", "--db", "sqlite:///runs.db").stdout
+
+    assert shown.splitlines()[1].startswith("default, mine:small, begun ")
+    assert "gpt-4o" not in shown
+
+
+def test_feedback_on_a_run_without_an_answer_asks_for_a_step(seasoned: Command) -> None:
+    seasoned.run("never asked for", options=["--max-iterations", "0"], code=5)
+
+    said = seasoned("feedback", "add", "last", "--positive", "good", code=2).stderr
+
+    assert said == f"error: run {seasoned.last_id()} has no answer yet: name a step of it, as in {seasoned.last_id()}/0; `seasoned runs show` lists them\n"

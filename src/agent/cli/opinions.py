@@ -6,7 +6,7 @@ from typing import Literal
 from agent.cli.one_step import find_step
 from agent.cli.outlet import say_json, tell
 from agent.cli.place import Place, find_trace, opened
-from agent.errors import BadInput, StepNotFound
+from agent.errors import BadInput
 from agent.models.trace import Step, Trace
 from agent.runner import AgentRunner
 from agent.storage.protocols import TraceLog
@@ -19,7 +19,7 @@ async def add_feedback(place: Place, target: str, opinions: Mapping[Kind, str | 
     """Record one opinion on a step, or on a run's answer.
 
     Raises:
-        BadInput: no opinion, or several.
+        BadInput: no opinion, or several; or the run has no answer yet.
         TraceNotFound, StepNotFound: there is nothing of this id.
     """
     given = [(kind, text) for kind, text in opinions.items() if text is not None]
@@ -49,5 +49,5 @@ async def _answer(log: TraceLog, wanted: str, uid: str) -> tuple[Trace, Step]:
             fallback = fallback or (step if step.step_type in ("llm_call", "tool_call") else None)
         upto = begin
     if fallback is None:
-        raise StepNotFound(wanted, "the run has no answer yet; name a step: seasoned runs show lists them")
+        raise BadInput(f"run {trace.trace_id} has no answer yet: name a step of it, as in {trace.trace_id}/0; `seasoned runs show` lists them")
     return trace, fallback

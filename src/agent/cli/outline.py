@@ -14,6 +14,7 @@ from agent.cli.place import Place, find_trace, opened
 from agent.cli.visible import call_text, cost_text, one_line, result_text, tokens_text, took_text
 from agent.models.payloads import Payload, payload_of
 from agent.models.trace import Step, Trace
+from agent.runner import DEFAULT_MODEL
 from agent.storage.protocols import TraceLog
 
 PAGE = 500  # steps read at once
@@ -31,9 +32,10 @@ async def show_run(place: Place, wanted: str, *, is_json: bool) -> None:
                     say_json({"step": step.to_dict()})
             return
         out = console(is_stderr=False)
-        for line in head_lines(trace):
+        model = await _model_of(store.traces, trace, place.uid)
+        for line in head_lines(trace, model):
             out.print(line, soft_wrap=True)
-        outline = Outline(Signs(has_unicode="utf" in (out.encoding or "").lower()), str(trace.context.get("model", "")))
+        outline = Outline(Signs(has_unicode="utf" in (out.encoding or "").lower()), model)
         async for page in _pages(store.traces, trace, place.uid):
             for step in page:
                 for line in outline.lines(step):
@@ -51,12 +53,24 @@ async def _pages(log: TraceLog, trace: Trace, uid: str) -> Any:
         after = page[-1].sequence
 
 
-def head_lines(trace: Trace) -> Iterator[Text]:
-    """Yield what a run is."""
+async def _model_of(log: TraceLog, trace: Trace, uid: str) -> str:
+    """Return the model that a run was begun with; where none was named, the one that answered first."""
+    asked = str(trace.context.get("model", ""))
+    if asked != DEFAULT_MODEL:
+        return asked
+    for step in await log.get_steps(trace.trace_id, limit=PAGE, uid=uid):
+        payload = payload_of(step)
+        if isinstance(payload, said.LlmCall):
+            return payload.model or asked
+    return asked
+
+
+def head_lines(trace: Trace, model: str) -> Iterator[Text]:
+    """Yield what a run is; `model` is what it was begun with."""
     yield Text().append("run ", style="dim").append(trace.trace_id, style="bold").append(f"  {trace.status}", style=STYLES.get(trace.status, ""))
     took = f", took {took_text((trace.completed_at - trace.created_at).total_seconds())}" if trace.completed_at is not None else ""
     agent_type = f"{one_line(trace.agent_type, 40)}, " if trace.agent_type else ""
-    yield Text(f"{agent_type}{one_line(str(trace.context.get('model', '')), 80)}, begun {when_text(trace.created_at)}{took}", style="dim")
+    yield Text(f"{agent_type}{one_line(model, 80)}, begun {when_text(trace.created_at)}{took}", style="dim")
 
 
 def tail_lines(trace: Trace, *, owner_is_alive: bool) -> Iterator[Text]:
