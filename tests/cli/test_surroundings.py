@@ -1,5 +1,6 @@
 """What the command says of itself and of the place where it runs."""
 
+import importlib.util
 import sqlite3
 import subprocess
 import sys
@@ -7,6 +8,10 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import COMMAND, Command
+
+from agent.cli.model_choice import choose_model
+from agent.cli.project_file import Project
+from agent.llm import available
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -163,3 +168,15 @@ def test_the_quickstart_runs_on_any_model(seasoned: Command, tmp_path: Path) -> 
 
     assert "tool_result 0.75" in done.stdout
     assert "conclusion A lemon costs $0.75." in done.stdout
+
+
+@pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="without the embedded model nothing stands in for the provider")
+def test_a_key_that_lacks_its_extra_is_told_where_the_embedded_model_stands_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-very-secret")
+    monkeypatch.delenv("SEASONED_MODEL", raising=False)
+    monkeypatch.setitem(available._MODULES_OF_EXTRA, "providers", ("no_such_module",))
+
+    choice = choose_model(None, Project(folder=tmp_path))
+
+    assert (choice.name, choice.note) == ("local", "ANTHROPIC_API_KEY is set, but anthropic cannot be used: pip install 'seasoned[providers]'")
+    assert choose_model("local", Project(folder=tmp_path)).note is None

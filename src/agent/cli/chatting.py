@@ -60,7 +60,9 @@ def hold_chat(job: Job) -> int:
     if is_asking:
         import readline  # noqa: F401  # gives input() its history and editing
 
-        tell(f"conversation {job.conversation} · {HELP}")
+        tell(f"model {chat.choice.name} · conversation {job.conversation} · {HELP}")
+        if chat.choice.note is not None:
+            tell(chat.choice.note)
     interrupts = 0
     with asyncio.Runner() as loop:
         while interrupts < ENOUGH_INTERRUPTS:

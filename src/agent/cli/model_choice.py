@@ -32,6 +32,7 @@ def choose_model(name: str | None, project: Project, *, progress: "Tell | None" 
         ModelNotConfigured: none is configured, or its key or extra is missing.
     """
     from agent.llm.available import default_model
+    from agent.llm.names import EMBEDDED
 
     wanted = name if name is not None else default_model()
     entry = project.models.get(wanted)
@@ -41,9 +42,19 @@ def choose_model(name: str | None, project: Project, *, progress: "Tell | None" 
         folder = project.folder if entry is not None else Path.cwd()
         path = (folder / Path(target.removeprefix(SCRIPTED)).expanduser()).absolute()
         model = scripted_model(path)
-        note = f"scripted: the replies come from {path.name}; no model is asked"
-        return Choice(name=wanted if entry is not None else f"{SCRIPTED}{path}", llm_call=model, settings=settings, note=note)
-    return Choice(name=wanted, llm_call=_opened(wanted, target, project, progress), settings=settings)
+        played = f"scripted: the replies come from {path.name}; no model is asked"
+        return Choice(name=wanted if entry is not None else f"{SCRIPTED}{path}", llm_call=model, settings=settings, note=played)
+    note = _keys_without_extra() if name is None and wanted == EMBEDDED else None
+    return Choice(name=wanted, llm_call=_opened(wanted, target, project, progress), settings=settings, note=note)
+
+
+def _keys_without_extra() -> str | None:
+    """Return which keys are set and of no use here, and what to install; the embedded model is used in their place."""
+    from agent.llm.available import provider_statuses
+
+    held = [status for status in provider_statuses() if status.key_name is not None and not status.is_usable and status.default_model is not None]
+    lines = [f"{status.key_name} is set, but {status.provider} cannot be used: {status.advice}" for status in held]
+    return "\n".join(lines) or None
 
 
 def _opened(wanted: str, target: str, project: Project, progress: "Tell | None") -> Any:

@@ -51,7 +51,7 @@ def require_key(endpoint: Endpoint, given: str | None = None, env: Mapping[str, 
     """
     key = key_of(endpoint, given, env)
     if key is None and endpoint.needs_key:
-        raise ModelNotConfigured(f"{endpoint.name} needs a key: set {' or '.join(endpoint.key_names)}, or give api_key=")
+        raise ModelNotConfigured(f"{endpoint.name} needs a key: set {' or '.join(endpoint.key_names)} (from Python, api_key= will do too)")
     return key
 
 
