@@ -31,6 +31,6 @@ class Loading:
                 self._stage, self._told_at = progress.stage, at
                 source = f" from {progress.source}" if progress.stage == "download" else ""
                 tell(f"{_WORDS.get(progress.stage, progress.stage)} ({total_mb} MB){source}" if total_mb else _WORDS.get(progress.stage, progress.stage))
-            elif at - self._told_at >= EVERY_S:
+            elif at - self._told_at >= EVERY_S and progress.done_bytes < progress.total_bytes:  # its end says nothing new
                 self._told_at = at
                 tell(f"  {progress.done_bytes // 1_000_000} of {total_mb} MB")
