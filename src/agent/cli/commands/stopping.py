@@ -36,5 +36,5 @@ async def _stop(wanted: str, what: str, by: str | None, db: str | None, uid: str
             await runner.pause(trace_id, by=who, uid=place.uid)
         after = await store.traces.get_trace(trace_id, uid=place.uid)
         status = after.status if after is not None else "gone"
-        words = f"{what} is on the record; the process that drives it obeys at the next safe point" if status == "running" else f"is {status}"
-        tell(f"run {trace_id}: {words}")
+        words = f": {what} is on the record; the process that drives it obeys at the next safe point" if status == "running" else f" is {status}"
+        tell(f"run {trace_id}{words}")
