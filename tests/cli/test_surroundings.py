@@ -18,12 +18,13 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 LOADED = """
 import sys
+before = set(sys.modules)  # what a measurement of coverage has loaded
 sys.argv = ["seasoned", "runs", "--help"]
 from agent.cli.main import main
 try:
     main()
 except SystemExit:
-    print(sorted(set(sys.modules) & {"openai", "xllamacpp", "pydantic_ai", "sqlite3", "httpx2", "agent.runner", "agent.tools.registry"}))
+    print(sorted((set(sys.modules) - before) & {"openai", "xllamacpp", "pydantic_ai", "sqlite3", "httpx2", "agent.runner", "agent.tools.registry"}))
 """
 
 
