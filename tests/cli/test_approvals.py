@@ -3,10 +3,16 @@
 import getpass
 import json
 import subprocess
+import sys
 from typing import Any
 
+import msgspec
 import pytest
+from rich.console import Console
 from tests.cli.conftest import Command
+
+from agent.cli.deciding import _table
+from agent.models.approval import Approval
 
 BANK = '''
 import os
@@ -89,6 +95,15 @@ def test_a_waiting_run_is_listed_approved_and_goes_on(bank: Command) -> None:
     assert (paid_before, book(bank)) == ("", "ann 5.0 \n")
     assert done.stdout == "all done\n"
     assert "nothing of 'anonymous' waits" in bank("approvals", "ls").stderr
+
+
+def test_ids_are_whole_on_a_narrow_terminal(bank: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    wait_for_a_person(bank)
+    (item,) = waiting(bank)
+
+    Console(file=sys.stdout, width=80).print(_table([msgspec.convert(item, Approval)]))
+
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == [item["trace_id"], item["call_id"]]
 
 
 def test_the_end_of_a_waiting_run_gives_commands_that_work_as_they_stand(bank: Command) -> None:

@@ -66,8 +66,8 @@ def _table(found: Sequence[Approval]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("run", "call", "since"):
         table.add_column(name, no_wrap=True)
-    table.add_column("asks for", ratio=2, no_wrap=True, overflow="ellipsis")
-    table.add_column("why", ratio=1, no_wrap=True, overflow="ellipsis")
+    for name in ("asks for", "why"):
+        table.add_column(name, overflow="fold")  # these give way on a narrow terminal: an id that is cut off decides nothing
     for item in found:
         since = when_text(item.asked_at) if item.asked_at is not None else "-"
         table.add_row(item.trace_id, item.call_id, since, Text(call_text(item.tool_name, item.arguments)), Text(why_text(item)))
