@@ -303,3 +303,32 @@ async def test_readers_of_a_run_whose_task_was_stopped_before_it_began_are_let_g
 
     assert rest == []
     assert types_of(resumed)[-1] == "trace_completed"
+
+
+def test_a_run_whose_event_loop_was_closed_under_it_is_taken_up_in_the_next_one(store: Meddled, tools: ToolRegistry) -> None:
+    async def wait_for_ever(messages: Any) -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    async def begin(runner: AgentRunner) -> tuple[Any, str]:
+        stream = runner.run("go")
+        return stream, (await read_until(stream, "step_started"))[-1].data["trace_id"]
+
+    async def go_on(runner: AgentRunner, trace_id: str) -> list[str]:
+        runner.llm_call = ScriptedLLM(["done"])
+        events = await collect(runner.resume(trace_id), timeout_s=5)
+        await runner.aclose()
+        return types_of(events)
+
+    runner = runner_on(store, tools, wait_for_ever)
+    loop = asyncio.new_event_loop()
+    stream, trace_id = loop.run_until_complete(begin(runner))
+    left = asyncio.all_tasks(loop)
+    loop.close()
+
+    assert asyncio.run(go_on(runner, trace_id))[-1] == "trace_completed"
+    assert stream is not None
+    assert left, "they were never stopped"
+    for task in left:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # this is the fault that the test is about
+        task.get_coro().close()

@@ -102,6 +102,23 @@ async def test_memory_that_fails_or_is_slow_does_not_stop_the_run_which_says_so(
     assert steps[1].data["error"] == said
 
 
+class Odd(Broken):
+    """A memory store that cancels itself, or gives what is no skill."""
+
+    async def search_skills(self, scope: str, query: str) -> list[Skill]:
+        if self.is_slow:
+            raise asyncio.CancelledError
+        return [object()]  # type: ignore[list-item]  # a faulty one
+
+
+@pytest.mark.parametrize(("cancels", "said"), [(True, "CancelledError: "), (False, "AttributeError: 'object' object has no attribute 'to_dict'")])
+async def test_memory_that_is_faulty_does_not_stop_the_run_which_says_so(cancels: bool, said: str, make: Any) -> None:
+    events = await collect(make("done", memory_store=Odd(is_slow=cancels)).run("go"))
+
+    assert types_of(events) == ["trace_started", "memory_loaded", "llm_call_completed", "conclusion", "trace_completed"]
+    assert events[1].data["error"] == said
+
+
 async def test_a_memory_store_with_the_seeds_signatures_works(make: Any) -> None:
     class Seedlike(Broken):
         async def search_skills(self, scope: str, query: str) -> list[Skill]:

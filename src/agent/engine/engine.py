@@ -95,6 +95,15 @@ class Engine:
         if driver.trace.conversation_id is not None and driver.state.status in ENDED:
             self._conversations.remember((driver.trace.trace_id, driver.state.next_sequence - 1), final_messages(driver.state))
 
+    def driver_of(self, trace_id: str) -> Driver | None:
+        """Return who drives a run here; None also for one whose event loop was closed under it: any resume may take that up."""
+        driver = self.drivers.get(trace_id)
+        if driver is not None and driver.task is not None and driver.task.get_loop().is_closed():
+            del self.drivers[trace_id]
+            self._adrift.add(trace_id)
+            return None
+        return driver
+
     # ---- watching
 
     async def stream(self, driver: Driver, watcher: Watcher) -> AsyncIterator[AgentEvent]:
@@ -118,7 +127,7 @@ class Engine:
         """Yield the durable events past `after`, then live ones until the run rests or nobody drives it any more."""
         log = as_trace_log(self.store, "watch a run")
         head = await head_of(log, trace_id, uid)
-        driver = self.drivers.get(trace_id)
+        driver = self.driver_of(trace_id)
         if driver is not None and driver.feed.is_over:  # it has told its ending already
             driver = None
         watcher = driver.feed.subscribe() if driver else None
@@ -200,6 +209,7 @@ class Engine:
             return
         if head.trace.mode != "agent":
             raise Unsupported(f"trace {trace_id!r} is a single call ({head.trace.status}): call again instead of resuming it")
+        self.driver_of(trace_id)
         if head.trace.status == "running" and head.owner_is_alive and not take_over and trace_id not in self._adrift:
             async for event in self.watch(trace_id, after=head.next_sequence - 1):
                 yield event
@@ -255,7 +265,7 @@ class Engine:
 
     async def aclose(self) -> None:
         """Let go of all runs: each can be resumed from its log."""
-        drivers = list(self.drivers.values())
+        drivers = [driver for trace_id in list(self.drivers) if (driver := self.driver_of(trace_id)) is not None]
         for driver in drivers:
             driver.let_go()
         await asyncio.gather(*(driver.task for driver in drivers if driver.task is not None), return_exceptions=True)

@@ -47,7 +47,7 @@ class Follower:
             self._watchers.pop(trace_id, None)
 
     def _begin(self) -> None:
-        if self._task is None or self._task.done():
+        if self._task is None or self._task.done() or self._task.get_loop() is not asyncio.get_running_loop():  # an earlier loop of this process
             self._task = asyncio.create_task(self._follow(), name="follow the log")
 
     async def _follow(self) -> None:
@@ -68,6 +68,6 @@ class Follower:
 
     async def aclose(self) -> None:
         """Stop looking."""
-        if self._task is not None:
+        if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

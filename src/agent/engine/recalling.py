@@ -22,17 +22,26 @@ async def recall(memories: MemoryStore, config: AgentConfig, *, scope: str, quer
         async with asyncio.timeout(config.memory_timeout_s):
             skills: list[Skill] = list(await _search(memories.search_skills, scope, query, uid, config.memory_limit))
             experiences: list[Experience] = list(await _search(memories.search_experiences, scope, query, uid, config.memory_limit))
+        return said.MemoryRead(
+            skills_count=len(skills),
+            experiences_count=len(experiences),
+            skills=[skill.to_dict() for skill in skills],
+            experiences=[experience.to_dict() for experience in experiences],
+            block=block_of(skills, experiences, config),
+        )
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return _without(error)  # nobody here asked for it: it came from within
     except Exception as error:  # noqa: BLE001  memory helps; it never stops a run
-        logger.warning("memory could not be read, the run goes on without it: %s: %s", type(error).__name__, error)
-        told = "memory took too long" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
-        return said.MemoryRead(error=told)
-    return said.MemoryRead(
-        skills_count=len(skills),
-        experiences_count=len(experiences),
-        skills=[skill.to_dict() for skill in skills],
-        experiences=[experience.to_dict() for experience in experiences],
-        block=block_of(skills, experiences, config),
-    )
+        return _without(error)
+
+
+def _without(error: BaseException) -> said.MemoryRead:
+    logger.warning("memory could not be read, the run goes on without it: %s: %s", type(error).__name__, error)
+    told = "memory took too long" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+    return said.MemoryRead(error=told)
 
 
 async def _search(search: Callable[..., Any], scope: str, query: str, uid: str | None, limit: int) -> Any:

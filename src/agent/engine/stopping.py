@@ -78,7 +78,7 @@ async def cancel(engine: Engine, trace_id: str, *, by: str | None, uid: str | No
         head = await head_of(log, trace_id, uid)
         if head.trace.status == "cancelled":
             return
-        here = engine.drivers.get(trace_id)
+        here = engine.driver_of(trace_id)
         state = here.state if here is not None else fold(await log.read_steps(trace_id))  # no look at the disk, during which a quick run would end
         await append_outside(log, trace_id, lambda head: _cancelling(head, state, by), engine.shop.config.max_append_attempts)
     driver = engine.drivers.get(trace_id)
