@@ -210,3 +210,13 @@ def test_feedback_on_a_run_without_an_answer_asks_for_a_step(seasoned: Command) 
     said = seasoned("feedback", "add", "last", "--positive", "good", code=2).stderr
 
     assert said == f"error: run {seasoned.last_id()} has no answer yet: name a step of it, as in {seasoned.last_id()}/0; `seasoned runs show` lists them\n"
+
+
+def test_a_failed_run_that_is_followed_says_why_and_claims_no_times(seasoned: Command) -> None:
+    seasoned.run(ADD, options=["--tool", "calculator"], code=1)
+
+    told = seasoned("runs", "tail", "last", code=1).stderr.splitlines()
+
+    assert told[:2] == ["● 1  model asks for 1 tool call · 15 tokens · $0", '   └─ calculator(expression="2 + 3") → 5']
+    assert told[2].startswith("error: ")
+    assert told[3] == "failed · 1 model call · 1 tool call · 15 tokens in all · $0"

@@ -46,6 +46,7 @@ class Board:
         self.answer: str | None = None
         self.ending: AgentEvent | None = None
         self.trace_id: str | None = None
+        self.is_timed = True  # False: events come later than what they tell of, so that nothing can be said of how long it took
 
     def take(self, event: AgentEvent) -> None:
         """Take one event in; unknown ones are passed over."""
@@ -90,13 +91,13 @@ class Board:
         turn.content = str(data.get("content") or "")
         turn.asked = len(data["tool_calls"]) if isinstance(data.get("tool_calls"), list) else 0
         turn.tokens, turn.cost = int(data.get("tokens") or 0), data.get("cost")
-        turn.took_s = self.clock() - turn.began_at
+        turn.took_s = self.clock() - turn.began_at if self.is_timed else None
         if not turn.asked:
             self.close_turn()
 
     def _take_tool_executing(self, data: dict[str, Any]) -> None:
-        turn = self._open()
-        turn.calls[str(data.get("call_id"))] = Call(call_text(str(data.get("tool_name")), data.get("arguments")), began_at=self.clock())
+        began_at = self.clock() if self.is_timed else None
+        self._open().calls[str(data.get("call_id"))] = Call(call_text(str(data.get("tool_name")), data.get("arguments")), began_at=began_at)
 
     def _take_tool_result(self, data: dict[str, Any]) -> None:
         turn = self._open()

@@ -74,4 +74,4 @@ def total_parts(board: Board, took_s: float) -> list[str]:
     parts = [f"{board.turns} model call{'' if board.turns == 1 else 's'}", f"{board.tools} tool call{'' if board.tools == 1 else 's'}"]
     if "total_tokens" in data:
         parts += [f"{tokens_text(data['total_tokens'])} in all", cost_text(data.get("total_cost"), is_partial=bool(data.get("cost_is_partial")))]
-    return [*parts, took_text(took_s)]
+    return [*parts, took_text(took_s)] if board.is_timed else parts

@@ -124,6 +124,8 @@ async def follow(runner: AgentRunner, events: AsyncIterator[AgentEvent], shown: 
         say_error(sentence_of(error))
         if status_of(face.board) is None:
             return code_of(error)
+    elif face.board.ending is not None and face.board.ending.type == "trace_failed":  # watched only: nobody raises it here
+        say_error(str(face.board.ending.data["error"]))
     waiting = await runner.pending(shown.uid, face.board.trace_id) if status_of(face.board) == "waiting" else ()
     return close_run(face, waiting, options=shown.options)
 

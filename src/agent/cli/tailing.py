@@ -12,6 +12,7 @@ async def tail_run(place: Place, wanted: str, *, after: int, is_json: bool) -> i
     async with opened(place) as store, AgentRunner(store.traces) as runner:
         trace = await find_trace(store.traces, wanted, place.uid)
         face = face_of(is_json=is_json)
+        face.board.is_timed = False
         code = await follow(
             runner, runner.watch(trace.trace_id, after, uid=place.uid), Shown(face=face, uid=place.uid, options=place_options(place), may_pause=False)
         )
