@@ -79,7 +79,8 @@ async def test_a_run_waits_for_a_person_when_all_harmless_calls_are_done(make: A
     assert asked["call_ids"] == ["1.0", "1.1", "1.2"]
     assert asked["reasons"] == ["confirmation", None, None]
     assert [call["function"]["name"] for call in asked["tool_calls"]] == ["pay", "look", "look"]
-    assert asked["editable_params"] == {asked["tool_calls"][0]["id"]: ["to"]}
+    assert asked["tool_calls"] == events[2].data["tool_calls"] == turn["tool_calls"], "as the model gave them"
+    assert asked["editable_params"] == dict(zip([call["id"] for call in turn["tool_calls"]], [["to"], [], []], strict=True))
     assert events[-1].data["call_ids"] == ["1.0"]
 
 

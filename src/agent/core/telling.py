@@ -91,7 +91,7 @@ def tell_ending(trace_id: str, state: RunState, status: str) -> list[AgentEvent]
 
 
 def awaiting(trace_id: str, state: RunState) -> AgentEvent:
-    """Return the event that asks for a person: all calls of the turn, with flags for those that wait."""
+    """Return the event that asks for a person: all calls of the turn as the model made them, with flags for those that wait."""
     turn = state.turn
     data = {
         "trace_id": trace_id,
@@ -99,7 +99,7 @@ def awaiting(trace_id: str, state: RunState) -> AgentEvent:
         "sequence": state.turn_sequence,
         "tool_calls": [_shown(c) for c in turn],
         "confirmation_flags": [c.is_waiting for c in turn],
-        "editable_params": {c.call.message_id: list(c.request.editable_params) for c in turn if c.request is not None and c.is_waiting},
+        "editable_params": {c.call.message_id: list(c.request.editable_params) if c.request is not None and c.is_waiting else [] for c in turn},
         "call_ids": [c.call.call_id for c in turn],
         "reasons": [reason_of(c) for c in turn],
     }
@@ -107,7 +107,7 @@ def awaiting(trace_id: str, state: RunState) -> AgentEvent:
 
 
 def _shown(call: CallState) -> dict[str, Any]:
-    return {"id": call.call.message_id, "type": "function", "function": {"name": call.call.name, "arguments": call.arguments}}
+    return {"id": call.call.message_id, "type": "function", "function": {"name": call.call.name, "arguments": call.call.raw_arguments}}
 
 
 def reason_of(call: CallState) -> str | None:
