@@ -8,7 +8,7 @@ import pytest
 
 from agent.config import AgentConfig
 from agent.errors import RunError, StoreFull
-from agent.models.trace import Step
+from agent.models.trace import Step, Trace
 from agent.runner import AgentRunner
 from agent.storage.ram.traces import RamTraceStore
 from agent.testing.listening import collect, read_until, types_of
@@ -39,6 +39,27 @@ class Meddled(RamTraceStore):
                 await hook(trace_id, steps, changes)
             finally:
                 self._is_meddling = False
+
+
+class Slow(RamTraceStore):
+    """Answers only after `gate` is open, though it did at once what it was asked to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.reached = asyncio.Event(), asyncio.Event()
+
+    async def _answer(self) -> None:
+        self.reached.set()
+        await self.gate.wait()
+
+    async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
+        await super().open_trace(trace, steps)
+        await self._answer()
+
+    async def claim(self, trace_id: str, *, expected_epoch: int) -> int:
+        epoch = await super().claim(trace_id, expected_epoch=expected_epoch)
+        await self._answer()
+        return epoch
 
 
 def once(step_type: str, act: Callable[[str], Awaitable[Any]]) -> Hook:
@@ -332,3 +353,25 @@ def test_a_run_whose_event_loop_was_closed_under_it_is_taken_up_in_the_next_one(
     for task in left:
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # this is the fault that the test is about
         task.get_coro().close()
+
+
+@pytest.mark.parametrize("act", ["run", "resume"])
+async def test_a_reader_that_goes_away_while_a_run_is_recorded_or_claimed_leaves_no_run_without_a_driver(act: str, tools: ToolRegistry) -> None:
+    store = Slow()
+    async with runner_on(store, tools, "done") as runner:
+        if act == "resume":
+            store.gate.set()
+            await runner.pause((await read_until(runner.run("go"), "trace_started"))[-1].data["trace_id"])
+            store.gate.clear()
+            store.reached.clear()
+        stream = runner.run("go") if act == "run" else runner.resume((await store.list_traces())[0].trace_id)
+        reader = asyncio.ensure_future(collect(stream))
+        await store.reached.wait()
+        reader.cancel()
+        await asyncio.wait((reader,))
+        store.gate.set()
+        (trace,) = await store.list_traces()
+        events = await collect(runner.watch(trace.trace_id), timeout_s=5)
+
+    assert reader.cancelled()
+    assert types_of(events)[-1] == "trace_completed"

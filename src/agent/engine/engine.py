@@ -1,8 +1,8 @@
 """Owns the runs of this process: begins them, takes them up again, lets people watch and stop them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 import agent.models.payloads as said
 from agent.clock import now
@@ -24,6 +24,7 @@ from agent.ids import new_id
 from agent.models.trace import ENDED, Step, step_id_of
 from agent.storage.protocols import TraceHead, TraceLog, TraceStore
 
+T = TypeVar("T")
 LOOK_S = 1.0  # how often a watcher of another process's run makes sure that its owner lives
 
 
@@ -41,6 +42,13 @@ class Engine:
 
     async def start(self, request: Request, deps: Any) -> tuple[Driver, Watcher]:
         """Record a new run, begin to drive it, and return its driver with a watcher that misses nothing."""
+        driver, first = await self._whole(self._recorded(request, deps))
+        watcher = driver.feed.subscribe()
+        driver.feed.publish(*tell(first, driver.state))
+        self._launch(driver)
+        return driver, watcher
+
+    async def _recorded(self, request: Request, deps: Any) -> tuple[Driver, Step]:
         place = None
         if request.conversation_id is not None:
             place = await self._conversations.latest(as_trace_log(self.store, "continue a conversation"), request.conversation_id, request.uid)
@@ -54,11 +62,22 @@ class Engine:
         else:
             await self.shop.log.open_trace(trace, [step])
         state = advance(start(inherited), step)
-        driver = Driver(self.shop, trace, state, epoch=1, needs=RunNeeds({n: request.keywords[n] for n in payload.unstored}, deps))
-        watcher = driver.feed.subscribe()
-        driver.feed.publish(*tell(step, state))
-        self._launch(driver)
-        return driver, watcher
+        return Driver(self.shop, trace, state, epoch=1, needs=RunNeeds({n: request.keywords[n] for n in payload.unstored}, deps)), step
+
+    async def _whole(self, preparing: Coroutine[Any, Any, tuple[Driver, T]]) -> tuple[Driver, T]:
+        """Return a driver that owns its run. If the caller goes away meanwhile it is launched all the same: owned but not driven, the run would stand still."""
+
+        def launch(prepared: "asyncio.Task[tuple[Driver, T]]") -> None:
+            """Launch what nobody waits for any more."""
+            if not prepared.cancelled() and prepared.exception() is None:
+                self._launch(prepared.result()[0])
+
+        task = asyncio.ensure_future(preparing)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(launch)
+            raise
 
     def _launch(self, driver: Driver) -> None:
         trace_id = driver.trace.trace_id
@@ -222,25 +241,29 @@ class Engine:
             return
         needs, raised = self._needs(trace_id, state, keywords, deps), self._raised(trace_id, state, limits)
         try:
-            driver, watcher = await self._take(log, head, state, needs, raised)
+            driver, _ = await self._whole(self._taken(log, head, state, needs, raised))
         except Fenced:  # someone else took it up first
             async for event in self.watch(trace_id, after=state.next_sequence - 1):
                 yield event
             return
+        watcher = driver.feed.subscribe()
+        self._launch(driver)
         async for event in self.stream(driver, watcher):
             yield event
 
-    async def _take(self, log: TraceLog, head: TraceHead, state: RunState, needs: RunNeeds, raised: said.Input | None) -> tuple[Driver, Watcher]:
+    async def _taken(self, log: TraceLog, head: TraceHead, state: RunState, needs: RunNeeds, raised: said.Input | None) -> tuple[Driver, None]:
         trace_id = head.trace.trace_id
         self._adrift.discard(trace_id)
         epoch = await log.claim(trace_id, expected_epoch=head.epoch)
-        state = fold(await log.read_steps(trace_id, after=state.next_sequence - 1), state)
-        driver = Driver(self.shop, head.trace, state, epoch=epoch, needs=needs, worker=head.owner)
-        if raised is not None:
-            await driver.begin_with(raised)
-        watcher = driver.feed.subscribe()
-        self._launch(driver)
-        return driver, watcher
+        try:
+            state = fold(await log.read_steps(trace_id, after=state.next_sequence - 1), state)
+            driver = Driver(self.shop, head.trace, state, epoch=epoch, needs=needs, worker=head.owner)
+            if raised is not None:
+                await driver.begin_with(raised)
+        except BaseException:
+            self._adrift.add(trace_id)
+            raise
+        return driver, None
 
     def _needs(self, trace_id: str, state: RunState, keywords: dict[str, Any], deps: Any) -> RunNeeds:
         unstored = state.input.unstored if state.input else []
