@@ -16,7 +16,7 @@ AgentError
 │   ├── FormatTooNew  ForeignFile
 ├── RunError                  what was asked does not fit the state of the run
 │   ├── AlreadyDecided  NotPending  ApprovalExpired  NotEditable  HashMismatch  InDoubt  NotInDoubt
-│   ├── ConversationBusy  LimitNotRaised  RunCancelled
+│   ├── ConversationBusy  LimitNotRaised
 ├── ModelError                a model call failed
 │   ├── ModelUnavailable (may be retried)  ModelRejected (may not)  ModelNotConfigured
 └── ToolFailed                the model is told; never ends a run
@@ -248,10 +248,6 @@ class ConversationBusy(RunError):
 
 class LimitNotRaised(RunError):
     """A run that reached a limit goes on only with a raised one."""
-
-
-class RunCancelled(RunError):
-    """The run was cancelled."""
 
 
 # ---- models

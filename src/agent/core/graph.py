@@ -41,12 +41,3 @@ def _reach(known: dict[str, Step], step_id: str, neighbours: Neighbours) -> list
                 found[other] = known[other]
                 todo.append(other)
     return sorted(found.values(), key=lambda step: step.sequence)
-
-
-def depths(steps: Sequence[Step]) -> dict[str, int]:
-    """Return for every step how deep it is shown in a tree: one below the model call that asked for it."""
-    depth: dict[str, int] = {}
-    asked_by = {"tool_started", "tool_call", "approval_requested", "approval_decided", "in_doubt", "in_doubt_resolved", "subrun"}
-    for step in steps:
-        depth[step.step_id] = 1 if step.step_type in asked_by else 0
-    return depth

@@ -29,11 +29,6 @@ class CallState(Value, frozen=True, gc=False):
         return self.doubt is not None
 
     @property
-    def is_settled(self) -> bool:
-        """Whether the model has its answer."""
-        return self.result is not None
-
-    @property
     def is_waiting(self) -> bool:
         """Whether a person has to act first."""
         return self.result is None and (self.doubt is not None or (self.request is not None and self.decision is None))
@@ -114,11 +109,6 @@ class RunState(Value, frozen=True, gc=False):
     def call(self, call_id: str) -> CallState | None:
         """Return the call of the open turn with our id `call_id`."""
         return next((c for c in self.turn if c.call.call_id == call_id), None)
-
-    @property
-    def is_turn_open(self) -> bool:
-        """Whether some call of the last model call has no answer yet."""
-        return any(c.result is None for c in self.turn)
 
     @property
     def waiting_calls(self) -> tuple[str, ...]:

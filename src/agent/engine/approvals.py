@@ -1,8 +1,8 @@
 """People decide: what waits for them, and their word on it as a step that any process may append."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import agent.models.payloads as said
 from agent.clock import now
@@ -27,13 +27,16 @@ from agent.errors import (
 )  # fmt: skip
 from agent.models.approval import Approval
 from agent.models.digest import canonical_hash
-from agent.models.payloads import Payload, payload_of
+from agent.models.payloads import payload_of
 from agent.models.trace import Step, step_id_of
 from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog
 from agent.tools.arguments import parse_arguments
 from agent.tools.invoke import to_text
 from agent.tools.registry import ToolRegistry
+
+Word: TypeAlias = said.ApprovalDecided | said.InDoubtResolved
+"""What a person says of a waiting call."""
 
 VERDICTS = ("approve", "edit", "reject", "respond")
 OUTCOMES = ("done", "not_done", "retry")
@@ -89,13 +92,13 @@ async def decide_call(engine: Engine, trace_id: str, decision: said.ApprovalDeci
     """
     decision = _checked(decision, engine.shop.redactor)
 
-    def build(state: RunState, steps: list[Step]) -> Payload:
+    def build(state: RunState, steps: list[Step]) -> Word:
         """Return the decision that stands for the run as it is."""
         call = _open_call(trace_id, decision.call_id, state, steps)
         if state.is_unknown(call):
             raise InDoubt(f"call {decision.call_id} of trace {trace_id} is in doubt: say what became of it with resolve(done | not_done | retry)")
         if call.decision is not None:
-            raise _already(trace_id, call)
+            raise _decided_already(trace_id, call.decision)
         request = call.request
         if request is None or state.status == "cancelled":
             raise NotPending(f"call {decision.call_id} of trace {trace_id} does not wait for a decision")
@@ -165,7 +168,7 @@ async def resolve_call(engine: Engine, trace_id: str, resolution: said.InDoubtRe
     if len(to_text(resolution.result)) > MAX_TEXT_CHARS:
         raise BadInput(f"the result must be at most {MAX_TEXT_CHARS} characters long: it is what the model is told")
 
-    def build(state: RunState, steps: list[Step]) -> Payload:
+    def build(state: RunState, steps: list[Step]) -> Word:
         """Return the word that stands for the run as it is."""
         call = _open_call(trace_id, resolution.call_id, state, steps)
         if call.resolution is not None:
@@ -186,19 +189,20 @@ def _open_call(trace_id: str, call_id: str, state: RunState, steps: list[Step]) 
     for step in reversed(steps):
         payload = payload_of(step)
         if isinstance(payload, said.ApprovalDecided | said.InDoubtResolved) and payload.call_id == call_id:
-            what = payload.verdict if isinstance(payload, said.ApprovalDecided) else payload.outcome
-            raise AlreadyDecided(f"call {call_id} of trace {trace_id} was decided already: {what}{f' by {payload.by}' if payload.by else ''}", payload)
+            raise _decided_already(trace_id, payload)
     raise NotPending(f"call {call_id} of trace {trace_id} does not wait for anyone")
 
 
-def _already(trace_id: str, call: CallState) -> AlreadyDecided:
-    decision = call.decision
-    assert decision is not None
-    by = f" by {decision.by}" if decision.by else ""
-    return AlreadyDecided(f"call {call.call.call_id} of trace {trace_id} was decided already: {decision.verdict}{by}", decision)
+def _decided_already(trace_id: str, word: Word) -> AlreadyDecided:
+    by = f" by {word.by}" if word.by else ""
+    return AlreadyDecided(f"call {word.call_id} of trace {trace_id} was decided already: {_said(word)}{by}", word)
 
 
-async def _append(engine: Engine, trace_id: str, build: Any, uid: str | None) -> Approval:
+def _said(word: Word) -> str:
+    return word.verdict if isinstance(word, said.ApprovalDecided) else word.outcome
+
+
+async def _append(engine: Engine, trace_id: str, build: Callable[[RunState, list[Step]], Word], uid: str | None) -> Approval:
     """Append what `build` makes of the run as it stands; the number of the step is the lock, so the first decision wins."""
     log: TraceLog = as_trace_log(engine.store, "decide a call")
     for _ in range(engine.shop.config.max_append_attempts):
@@ -219,6 +223,5 @@ async def _append(engine: Engine, trace_id: str, build: Any, uid: str | None) ->
         if trace_id in engine.drivers:
             engine.drivers[trace_id].notice()
         item = _item(trace_id, head.trace.uid, before, {s.step_id: s.created_at for s in steps}, is_unknown=state.is_unknown(before))
-        verdict = payload.verdict if isinstance(payload, said.ApprovalDecided) else payload.outcome
-        return replace(item, verdict=verdict, decided_by=payload.by)
+        return replace(item, verdict=_said(payload), decided_by=payload.by)
     raise StoreError(f"trace {trace_id!r}: other writers were first {engine.shop.config.max_append_attempts} times")

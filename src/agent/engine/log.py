@@ -1,7 +1,7 @@
 """Where the steps of a run go: our own stores as they are, the seed's through an adapter, or nowhere."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from agent.clock import now
 from agent.core.messages import Messages
@@ -14,7 +14,6 @@ from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog, TraceStore
 
 
-@runtime_checkable
 class RunLog(Protocol):
     """What driving a run needs of a log; `TraceLog` has all of it."""
 
@@ -34,8 +33,6 @@ class RunLog(Protocol):
 class Unrecorded:
     """A log that keeps nothing: runs without a trace store. They cannot be resumed, watched or decided later."""
 
-    is_recorded = False
-
     async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
         """Do nothing."""
 
@@ -52,8 +49,6 @@ class PlainLog:
 
     Appends are not whole-or-nothing and not fenced there, so a run can be recorded, not resumed.
     """
-
-    is_recorded = True
 
     def __init__(self, store: TraceStore) -> None:
         self.store = store
