@@ -6,26 +6,23 @@ from collections.abc import Callable, Sequence
 
 import agent.models.payloads as said
 from agent.clock import now
-from agent.core.calls import loose_arguments
-from agent.core.decide import Action, Attend, Begin, CallModel, Conclude, MarkInDoubt, Open, ReachLimit, ReadMemory, Rest, Settle, Wait, decide, expired_calls
+from agent.core.decide import Action, Attend, Begin, CallModel, Conclude, MarkInDoubt, Open, ReachLimit, ReadMemory, Rest, Settle, Wait, expired_calls
 from agent.core.fold import advance
 from agent.core.state import CallState, RunState
 from agent.core.telling import tell, tell_ending, totals
 from agent.engine.asking import ask_model
 from agent.engine.beginning import task_text
+from agent.engine.decider import Decider
 from agent.engine.draft import Draft, expire
-from agent.engine.executing import context_of, in_doubt, run_tool, stop_all, stopped
+from agent.engine.executing import in_doubt, run_tool, stop_all, stopped
 from agent.engine.feed import Feed
 from agent.engine.log import ending_changes
-from agent.engine.planning import Plan, plan_call, refusal, request_for, settlement
 from agent.engine.recalling import recall
 from agent.engine.shop import RunNeeds, Shop
 from agent.errors import AgentError, Fenced, SequenceTaken, StoreError
 from agent.events import AgentEvent
 from agent.models.payloads import Payload
 from agent.models.trace import Trace
-from agent.models.value import replace
-from agent.tools.arguments import Parsed
 from agent.tools.context import ToolContext
 
 logger = logging.getLogger("agent")
@@ -48,14 +45,12 @@ class Driver:
         self._requests: list[Payload] = []  # a pause or cancel of a run that has no log
         self.was_fenced = False
         self._recorded_status: str | None = None  # the ending that this driver put into the trace
-        self._plans: dict[str, Plan] = {}
         self._running: dict[str, asyncio.Task[Outcome]] = {}
         self._contexts: dict[str, ToolContext] = {}
         self.on_news: Callable[[], None] | None = None
         self._heard = -1  # the largest sequence that the log was seen to have
         self._news = asyncio.Event()  # another process appended something
-        self._effects = {name: shop.tools.get(name).effect for name in (state.input.tools or ()) if name in shop.tools} if state.input else {}
-        self._language = state.input.language if state.input else "en"
+        self.decider = Decider(shop, trace, state.input, epoch=epoch, needs=needs, worker=worker)
 
     # ---- appending
 
@@ -172,7 +167,7 @@ class Driver:
         while True:
             if self._news.is_set():
                 await self._take_news()
-            action = decide(self.state, self.epoch, self._effects, self.shop.config.parallel_tools)
+            action = self.decider.next(self.state)
             if self.is_cancelling or (isinstance(action, Rest) and action.status == "cancelled"):
                 await self._wind_up()
                 return
@@ -205,72 +200,9 @@ class Driver:
             case Attend(calls):
                 await self._attend(calls)
             case Open() | Begin() | Settle() | MarkInDoubt() | Conclude() | ReachLimit():
-                await self.append(self._build)
+                await self.append(self.decider.draft)
             case Rest() | Wait():
                 await self._attend(())
-
-    def _build(self, draft: Draft) -> None:
-        """Draft what follows from a state without any effect: refusals, requests, announcements, endings."""
-        state = draft.state
-        action = decide(state, self.epoch, self._effects, self.shop.config.parallel_tools)
-        asked_by = (state.turn_id,) if state.turn_id else ()
-        facts: list[Payload] = []
-        match action:
-            case Open(calls):
-                facts = self._open(state, calls)
-            case Begin(calls):
-                facts = [self._begin(state, call) for call in calls]
-            case Settle(calls):
-                facts = [settlement(call, self._language) for call in calls]
-            case MarkInDoubt(calls):
-                facts = [in_doubt(call, self.worker, "crash") for call in calls]
-            case Conclude():
-                draft.add(said.Conclusion(reply=state.turn_sequence), *state.tip)
-                draft.status = "completed"
-            case ReachLimit(limit, value):
-                if state.answer is not None:
-                    draft.add(said.Conclusion(reply=state.turn_sequence, is_final=False), *state.tip)
-                draft.add(said.LimitReached(limit=limit, value=value), *state.tip)
-                draft.status = "limit_reached"
-            case _:
-                pass
-        for fact in facts:
-            draft.add(fact, *asked_by)
-
-    def _open(self, state: RunState, calls: Sequence[CallState]) -> list[Payload]:
-        slots = self.shop.config.parallel_tools - sum(1 for c in state.turn if c.result is None and c.started_epoch == self.epoch)
-        facts: list[Payload] = []
-        for call in calls:
-            plan = self._plans.get(call.call.call_id)
-            if plan is None:
-                plan = self._plans[call.call.call_id] = plan_call(self.shop, state, call, self._context_of)
-            if plan.kind == "refuse":
-                facts.append(refusal(call, plan))
-            elif plan.request is not None:
-                facts.append(plan.request)
-            elif slots > 0:
-                slots -= 1
-                facts.append(said.ToolStarted(call_id=call.call.call_id, attempt=call.attempt + 1))
-        return facts
-
-    def _begin(self, state: RunState, call: CallState) -> Payload:
-        plan = self._plans[call.call.call_id] = self._plan_decided(state, call)
-        if plan.kind == "refuse" or plan.tool is None:
-            return refusal(call, plan)
-        if call.decision is not None and call.request is not None and plan.tool.schema_hash != call.request.schema_hash:
-            return request_for(plan.tool, call, Parsed(plan.arguments, not plan.is_as_asked), call.request.reason)  # decided about another tool: ask anew
-        return said.ToolStarted(call_id=call.call.call_id, attempt=call.attempt + 1)
-
-    def _plan_decided(self, state: RunState, call: CallState) -> Plan:
-        """Return the plan of a call that a person let run: with the arguments as decided, checked once more."""
-        if call.decision is None and (call.request is None or call.request.arguments is None):
-            return plan_call(self.shop, state, call, self._context_of)
-        asked = replace(call, call=replace(call.call, raw_arguments=call.arguments))
-        plan = plan_call(self.shop, state, asked, self._context_of)
-        return replace(plan, is_as_asked=plan.is_as_asked and call.arguments == loose_arguments(call.call.raw_arguments))
-
-    def _context_of(self, call: CallState) -> ToolContext:
-        return context_of(self.shop, self.trace, call, self.needs)
 
     # ---- effects
 
@@ -283,11 +215,11 @@ class Driver:
 
         def build(draft: Draft) -> None:
             draft.add(reply, *asked_in.tip)
-            if isinstance(decide(draft.state, self.epoch, self._effects, self.shop.config.parallel_tools), Open | Conclude):
-                self._build(draft)  # the reply and what begins at once are one commit
+            if isinstance(self.decider.next(draft.state), Open | Conclude):
+                self.decider.draft(draft)  # the reply and what begins at once are one commit
 
         await self.append(build)
-        self._plans = {k: v for k, v in self._plans.items() if self.state.call(k)} if len(self._plans) > len(self.state.turn) else self._plans
+        self.decider.forget_settled(self.state)
 
     async def _recall(self) -> None:
         asked, memories = self.state.input, self.shop.memories
@@ -320,12 +252,10 @@ class Driver:
 
     async def _run(self, call: CallState) -> Outcome:
         call_id = call.call.call_id
-        plan = self._plans.get(call_id)
-        if plan is None:
-            plan = self._plans[call_id] = self._plan_decided(self.state, call)
-        context = self._contexts[call_id] = self._context_of(call)
+        plan = self.decider.plan_of(self.state, call)
+        context = self._contexts[call_id] = self.decider.context_of(call)
         try:
-            return await run_tool(self.shop, call, plan, context, language=self._language, worker=self.worker)
+            return await run_tool(self.shop, call, plan, context, language=self.decider.language, worker=self.worker)
         finally:
             self._contexts.pop(call_id, None)
 
@@ -355,7 +285,7 @@ class Driver:
         await stop_all(self._running, self._contexts, self.shop.config.cancel_grace_s)
         await self._record_stopped("crash")
         text = self.shop.redactor.text(str(error)) or type(error).__name__
-        fact = said.Failure(error=text, error_type=type(error).__name__, action=type(decide(self.state, self.epoch, self._effects)).__name__)
+        fact = said.Failure(error=text, error_type=type(error).__name__, action=type(self.decider.next(self.state)).__name__)
 
         def build(draft: Draft) -> None:
             draft.add(fact, *draft.state.tip)
@@ -384,8 +314,8 @@ class Driver:
             call_id = call.call.call_id
             if call.result is not None or call.started_epoch != self.epoch or call.is_in_doubt or call_id in outcomes:
                 continue
-            is_unsafe = self._effects.get(call.call.name, "unsafe") == "unsafe"
-            outcomes[call_id] = in_doubt(call, self.worker, cause) if is_unsafe else stopped(call, self._language)
+            is_unsafe = self.decider.is_unsafe(call.call.name)
+            outcomes[call_id] = in_doubt(call, self.worker, cause) if is_unsafe else stopped(call, self.decider.language)
         if outcomes:
             await self._record(list(outcomes.values()))
 

@@ -1,0 +1,111 @@
+"""What one run does next, and the steps of it that need no effect: refusals, requests, announcements, endings."""
+
+from collections.abc import Sequence
+
+import agent.models.payloads as said
+from agent.core.calls import loose_arguments
+from agent.core.decide import Action, Begin, Conclude, MarkInDoubt, Open, ReachLimit, Settle, decide
+from agent.core.state import CallState, RunState
+from agent.engine.draft import Draft
+from agent.engine.executing import context_of, in_doubt
+from agent.engine.planning import Plan, plan_call, refusal, request_for, settlement
+from agent.engine.shop import RunNeeds, Shop
+from agent.models.payloads import Payload
+from agent.models.trace import Trace
+from agent.models.value import replace
+from agent.tools.arguments import Parsed
+from agent.tools.context import ToolContext
+
+
+class Decider:
+    """Decides for one owner of one run. It remembers only plans of calls, which can be made anew."""
+
+    def __init__(self, shop: Shop, trace: Trace, asked: said.Input | None, *, epoch: int, needs: RunNeeds, worker: str | None) -> None:
+        self.shop, self.trace, self.epoch, self.needs, self.worker = shop, trace, epoch, needs, worker
+        self.language = asked.language if asked else "en"
+        self._effects = {name: shop.tools.get(name).effect for name in (asked.tools or ()) if name in shop.tools} if asked else {}
+        self._plans: dict[str, Plan] = {}
+
+    def next(self, state: RunState) -> Action:
+        """Return what follows from a state."""
+        return decide(state, self.epoch, self._effects, self.shop.config.parallel_tools)
+
+    def is_unsafe(self, tool: str) -> bool:
+        """Whether a call of the tool may not be repeated by itself."""
+        return self._effects.get(tool, "unsafe") == "unsafe"
+
+    def plan_of(self, state: RunState, call: CallState) -> Plan:
+        """Return the plan of a call that was announced."""
+        plan = self._plans.get(call.call.call_id)
+        if plan is None:
+            plan = self._plans[call.call.call_id] = self._plan_decided(state, call)
+        return plan
+
+    def forget_settled(self, state: RunState) -> None:
+        """Drop the plans of calls that are not open any more."""
+        if len(self._plans) > len(state.turn):
+            self._plans = {call_id: plan for call_id, plan in self._plans.items() if state.call(call_id)}
+
+    def context_of(self, call: CallState) -> ToolContext:
+        """Return what the tool may know of its call."""
+        return context_of(self.shop, self.trace, call, self.needs)
+
+    def draft(self, draft: Draft) -> None:
+        """Draft what follows from a state without any effect: refusals, requests, announcements, endings."""
+        state = draft.state
+        action = self.next(state)
+        asked_by = (state.turn_id,) if state.turn_id else ()
+        facts: list[Payload] = []
+        match action:
+            case Open(calls):
+                facts = self._open(state, calls)
+            case Begin(calls):
+                facts = [self._begin(state, call) for call in calls]
+            case Settle(calls):
+                facts = [settlement(call, self.language) for call in calls]
+            case MarkInDoubt(calls):
+                facts = [in_doubt(call, self.worker, "crash") for call in calls]
+            case Conclude():
+                draft.add(said.Conclusion(reply=state.turn_sequence), *state.tip)
+                draft.status = "completed"
+            case ReachLimit(limit, value):
+                if state.answer is not None:
+                    draft.add(said.Conclusion(reply=state.turn_sequence, is_final=False), *state.tip)
+                draft.add(said.LimitReached(limit=limit, value=value), *state.tip)
+                draft.status = "limit_reached"
+            case _:
+                pass
+        for fact in facts:
+            draft.add(fact, *asked_by)
+
+    def _open(self, state: RunState, calls: Sequence[CallState]) -> list[Payload]:
+        slots = self.shop.config.parallel_tools - sum(1 for c in state.turn if c.result is None and c.started_epoch == self.epoch)
+        facts: list[Payload] = []
+        for call in calls:
+            plan = self._plans.get(call.call.call_id)
+            if plan is None:
+                plan = self._plans[call.call.call_id] = plan_call(self.shop, state, call, self.context_of)
+            if plan.kind == "refuse":
+                facts.append(refusal(call, plan))
+            elif plan.request is not None:
+                facts.append(plan.request)
+            elif slots > 0:
+                slots -= 1
+                facts.append(said.ToolStarted(call_id=call.call.call_id, attempt=call.attempt + 1))
+        return facts
+
+    def _begin(self, state: RunState, call: CallState) -> Payload:
+        plan = self._plans[call.call.call_id] = self._plan_decided(state, call)
+        if plan.kind == "refuse" or plan.tool is None:
+            return refusal(call, plan)
+        if call.decision is not None and call.request is not None and plan.tool.schema_hash != call.request.schema_hash:
+            return request_for(plan.tool, call, Parsed(plan.arguments, not plan.is_as_asked), call.request.reason)  # decided about another tool: ask anew
+        return said.ToolStarted(call_id=call.call.call_id, attempt=call.attempt + 1)
+
+    def _plan_decided(self, state: RunState, call: CallState) -> Plan:
+        """Return the plan of a call that a person let run: with the arguments as decided, checked once more."""
+        if call.decision is None and (call.request is None or call.request.arguments is None):
+            return plan_call(self.shop, state, call, self.context_of)
+        asked = replace(call, call=replace(call.call, raw_arguments=call.arguments))
+        plan = plan_call(self.shop, state, asked, self.context_of)
+        return replace(plan, is_as_asked=plan.is_as_asked and call.arguments == loose_arguments(call.call.raw_arguments))
