@@ -301,7 +301,7 @@ def test_editable_parameters_are_found_by_id_or_else_by_position() -> None:
 
     assert registry.get_editable_params_map([call("pay", call_id="a"), call("search", call_id="b")]) == {"a": ["amount"], "b": []}
     assert registry.get_editable_params_map([call("pay", call_id=None), call("search", call_id="")]) == {"0": ["amount"], "1": []}
-    assert registry.get_editable_params_map([call("pay", call_id="a"), call("search", call_id="a")]) == {"0": ["amount"], "1": []}
+    assert registry.get_editable_params_map([call("pay", call_id="a"), call("search", call_id="a")]) == {"a": ["amount"], "1": []}
     assert registry.get_editable_params_map([call("pay", call_id="1"), call("search", call_id=None)]) == {"0": ["amount"], "1": []}
 
 

@@ -51,10 +51,18 @@ class Redactor:
         if depth > MAX_DEPTH:
             return "<nested too deep>"
         if isinstance(value, dict):
-            return {self.text(k if isinstance(k, str) else str(k)): self.value(v, depth + 1) for k, v in value.items()}
+            return {self.text(k if isinstance(k, str) else printed(k)): self.value(v, depth + 1) for k, v in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(v, depth + 1) for v in value]
-        return self.text(str(value))
+        return self.text(printed(value))
+
+
+def printed(value: Any) -> str:
+    """Return `str(value)`, or what it was where that fails (a number of thousands of digits, an object's own method)."""
+    try:
+        return str(value)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return f"<{type(value).__name__}>"
 
 
 def _has_surrogate(text: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import agent.models.payloads as said
 from agent.core.fold import history
+from agent.core.redact import printed
 from agent.core.state import RunState
 from agent.engine.shop import RunNeeds, Shop
 from agent.errors import ModelRejected, ModelUnavailable
@@ -75,16 +76,16 @@ def payload_of_reply(shop: Shop, reply: Any, *, model: str, prompt_hash: bytes, 
     return said.LlmCall(
         response=redact.text(text_of(reply.get("content"))),
         tool_calls=redact.calls(reply.get("tool_calls")) or None,
-        model=str(answered_by) if answered_by and answered_by != model else None,
+        model=printed(answered_by) if answered_by and answered_by != model else None,
         prompt_tokens=_count(reply.get("prompt_tokens")),
         completion_tokens=_count(reply.get("completion_tokens")),
         cost=_cost(reply.get("cost")),
         prompt_hash=prompt_hash,
-        finish_reason=str(reply["finish_reason"]) if reply.get("finish_reason") else None,
+        finish_reason=printed(reply["finish_reason"]) if reply.get("finish_reason") else None,
         usage=redact.value(usage) if isinstance(usage, dict) else {},
         reasoning=redact.text(reasoning) if isinstance(reasoning, str) else None,
         provider_state=reply.get("provider_state"),
-        response_id=str(reply["response_id"]) if reply.get("response_id") else None,
+        response_id=printed(reply["response_id"]) if reply.get("response_id") else None,
         took_s=took_s,
         is_final_call=is_final,
     )
@@ -97,8 +98,8 @@ def text_of(content: Any) -> str:
     if content is None:
         return ""
     if isinstance(content, list):
-        return "".join(str(part.get("text", "")) if isinstance(part, dict) else str(part) for part in content)
-    return str(content)
+        return "".join(printed(part.get("text", "")) if isinstance(part, dict) else printed(part) for part in content)
+    return printed(content)
 
 
 def _count(value: Any) -> int:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from agent.errors import BadInput
 from agent.models.trace import Step
 from agent.models.value import Value
 
@@ -22,9 +23,25 @@ class Payload(Value, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     step_type: ClassVar[str] = ""
 
     def to_data(self) -> dict[str, Any]:
-        """Return `Step.data`: what differs from the defaults."""
-        data: dict[str, Any] = msgspec.to_builtins(self, builtin_types=(bytes,))
+        """Return `Step.data`: what differs from the defaults.
+
+        Raises:
+            BadInput: a field holds what JSON cannot; says which.
+        """
+        try:
+            data: dict[str, Any] = msgspec.to_builtins(self, builtin_types=(bytes,))
+        except (TypeError, RecursionError) as error:
+            raise BadInput(f"a step {self.step_type!r} cannot be recorded: its {self._unusable()}") from error
         return data
+
+    def _unusable(self) -> str:
+        """Return which field cannot be recorded, and why."""
+        for name in self.__struct_fields__:
+            try:
+                msgspec.to_builtins(getattr(self, name), builtin_types=(bytes,))
+            except (TypeError, RecursionError) as error:
+                return f"{name} holds what JSON cannot ({type(error).__name__}: {error})"
+        return "data is no JSON"
 
 
 class Input(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -23,7 +23,7 @@ from agent.models.payloads import PAYLOADS
 from agent.models.trace import Step, step_id_of
 from agent.storage import chain
 from agent.storage.keysets import decoder_of, head_of, with_keys, without_keys
-from agent.storage.plain import plain
+from agent.storage.plain import plain, unheld
 
 BLOB_ABOVE = 65_536
 """A top-level value of a step's data whose encoding has more bytes is a blob."""
@@ -110,9 +110,14 @@ def encode_steps(trace_id: str, steps: Sequence[Step], epoch: int | None = None)
     Raises:
         BadInput: a part cannot be held, or a step belongs to another trace; says which.
     """
-    for step in steps:
-        if step.trace_id != trace_id:
-            raise BadInput(f"step {step.step_id!r} belongs to trace {step.trace_id!r}, not to {trace_id!r}: append it there")
+    if not isinstance(trace_id, str):
+        raise BadInput(f"trace_id is {trace_id!r:.100}: it is to be text")
+    try:
+        for step in steps:
+            if step.trace_id != trace_id:
+                raise BadInput(f"step {step.step_id!r} belongs to trace {step.trace_id!r}, not to {trace_id!r}: append it there")
+    except (TypeError, AttributeError) as error:
+        raise BadInput(f"steps is {steps!r:.100}: it is to be a list of steps") from error
     return [encode_step(step, epoch) for step in steps]
 
 
@@ -230,7 +235,7 @@ def _bytes_of(data: Mapping[str, Any]) -> bytes:
         try:
             encoded = json.dumps(_tagged(data), separators=(",", ":")).encode()
         except ValueError as error:
-            raise BadInput(f"the data cannot be held: {error}") from error
+            raise BadInput(f"{unheld(data)} cannot be held: {error}") from error
     if len(encoded) > STEP_LIMIT:
         raise BadInput(f"the data has {len(encoded)} bytes; at most {STEP_LIMIT} can be held: keep it in a file, and name that")
     return encoded

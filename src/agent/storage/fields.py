@@ -31,6 +31,8 @@ def checked_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         BadInput: a trace has no such field, it may not be changed, or the value cannot be kept.
     """
+    if not isinstance(changes, Mapping):
+        raise BadInput(f"changes is {changes!r:.100}: it is to be a dict of a trace's fields")
     out = {}
     for name, value in changes.items():
         check = _CHANGEABLE.get(name) or (_no_owner if name == "owner" else None)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import json
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time, timedelta
@@ -33,6 +34,16 @@ def plain(value: Any, where: str) -> Any:
         BadInput: something in it is none of these, has two keys that become one, or is nested without end; says where.
     """
     return value if _is_plain(value, DEPTH) else _convert(value, where, DEPTH)
+
+
+def unheld(data: Mapping[str, Any]) -> str:
+    """Return the name of the value that JSON has no digits for."""
+    for key, value in data.items():
+        try:
+            json.dumps(value, default=str)
+        except ValueError:
+            return f"the value of {key!r}"
+    return "the data"
 
 
 def _is_plain(value: Any, depth: int) -> bool:

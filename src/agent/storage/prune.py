@@ -1,6 +1,6 @@
 """Which traces may be removed: those that have ended and are old, unless a trace that stays goes on from them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Self
 
@@ -32,6 +32,8 @@ class Wanted(NamedTuple):
         Raises:
             BadInput: a status is none at which a run has ended.
         """
+        if isinstance(statuses, str) or not isinstance(statuses, Collection) or not all(isinstance(status, str) for status in statuses):
+            raise BadInput(f"statuses is {statuses!r:.100}: it is to be a list of texts")
         living = sorted(set(statuses) - ENDED)
         if living:
             raise BadInput(f"traces that are {', '.join(living)} have not ended and are not pruned; these may be: {', '.join(sorted(ENDED))}")

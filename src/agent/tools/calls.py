@@ -29,15 +29,23 @@ def read_calls(tool_calls: Any) -> list[RawCall]:
 
 
 def call_keys(calls: list[RawCall]) -> list[str]:
-    """Return one key for each call, all different: its id, or its position where the id is missing or given to several."""
-    ids = [call.call_id for call in calls]
-    count: dict[str | None, int] = {}
-    for call_id in ids:
-        count[call_id] = count.get(call_id, 0) + 1
-    keys = [str(place) if call_id is None or count[call_id] > 1 else call_id for place, call_id in enumerate(ids)]
-    while len(set(keys)) < len(keys):  # an id that looks like another call's position: that one goes by position too
-        keys = [str(place) if keys.count(key) > 1 else key for place, key in enumerate(keys)]
-    return keys
+    """Return one key for each call, all different: its id, or its position where the id is missing or an earlier call has it.
+
+    The first of several with one id keeps it: so do the messages of the run, where the later ones get ids of ours.
+    """
+    owners: dict[str, int] = {}
+    without: list[int] = []
+    for place, call in enumerate(calls):
+        if call.call_id is None or call.call_id in owners:
+            without.append(place)
+        else:
+            owners[call.call_id] = place
+    while without:
+        place = without.pop()
+        if (displaced := owners.get(str(place))) is not None:  # an id that looks like this call's position: that call goes by position too
+            without.append(displaced)
+        owners[str(place)] = place
+    return sorted(owners, key=lambda key: owners[key])
 
 
 def _text(value: Any) -> str | None:

@@ -168,7 +168,8 @@ class ToolRegistry:
     def get_editable_params_map(self, tool_calls: Any) -> dict[str, list[str]]:
         """Return for each call which parameters a person may edit.
 
-        The key is the call's id as the model gave it; its position ("0", "1", …) where that is missing or given to several calls.
+        The key is the call's id as the model gave it; its position ("0", "1", …) where that is missing or an
+        earlier call has it.
         """
         calls = read_calls(tool_calls)
         tools = [self._tools.get(call.name or "") for call in calls]

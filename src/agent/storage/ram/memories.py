@@ -13,6 +13,7 @@ from agent.errors import ExperienceNotFound
 from agent.models.memory import Experience, Skill
 from agent.models.value import replace
 from agent.storage import memory_rules
+from agent.storage.arguments import checks_arguments
 from agent.storage.memory_log import MAX_ITEM_BYTES, Change, Item, ItemKind, checked_kind, id_of, is_in_use, is_visible, kind_of, moment, searched_text
 
 
@@ -57,6 +58,7 @@ class _Ledger:
         self.changes = [replace(change, data=None) if change.item_id == item_id else change for change in self.changes]
 
 
+@checks_arguments()
 class RamMemoryStore:
     """A `MemoryCurator` without a disk. `now` is asked for the moment; what scores `min_relevance` or less is not found."""
 

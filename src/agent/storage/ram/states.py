@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from agent.clock import now as clock_now
 from agent.clock import to_ms
+from agent.storage.arguments import checks_arguments
 from agent.storage.protocols import StateEntry
 from agent.storage.state_values import MAX_VALUE_BYTES, checked_key, checked_uid, encode_value, entry_of, expiry_of, next_version
 
@@ -18,6 +19,7 @@ class _Cell(NamedTuple):
     expires_ms: int | None
 
 
+@checks_arguments()
 class RamStateStore:
     """A `StateStore` without a disk. `now` is asked for the moment."""
 

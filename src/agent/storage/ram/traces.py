@@ -11,6 +11,7 @@ from agent.errors import BadInput, BlobNotFound, Fenced, SequenceTaken, StoreClo
 from agent.models.trace import Step, Trace, step_id_of
 from agent.models.value import replace
 from agent.storage import liveness, restore
+from agent.storage.arguments import checks_arguments
 from agent.storage.codec import Coded, Row, blob_bytes, encode_step, encode_steps
 from agent.storage.fields import checked_changes, checked_trace
 from agent.storage.protocols import TraceHead
@@ -51,6 +52,7 @@ class _Record:
         self.blobs.update(digest for digest, _ in step.blobs)
 
 
+@checks_arguments(unless=frozenset({"add_steps"}), unicode_only=True)
 class RamTraceStore:
     """Traces of this process. Nothing is shared with the caller: steps are encoded at the door."""
 

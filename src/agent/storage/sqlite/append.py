@@ -9,6 +9,7 @@ from agent.clock import to_ms
 from agent.errors import BadInput, Fenced, SequenceTaken, TraceExists, TraceNotFound
 from agent.models.trace import Trace
 from agent.storage.codec import Coded, pack
+from agent.storage.unicode import findable
 
 _TIP = """select t.no, t.epoch, t.tail, s.seq, s.hash from trace t
     left join step s on s.trace=t.no and s.seq=(select max(seq) from step where trace=t.no) where t.id=?"""
@@ -111,7 +112,7 @@ def append_steps(db: sqlite3.Connection, trace_id: str, steps: Sequence[Coded], 
     Raises:
         TraceNotFound, Fenced, SequenceTaken: nothing of it may stand.
     """
-    found = db.execute(_TIP, (trace_id,)).fetchone()
+    found = db.execute(_TIP, (findable(trace_id),)).fetchone()
     if found is None:
         raise TraceNotFound(trace_id)
     no, current, tail, last, link = found

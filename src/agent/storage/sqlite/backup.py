@@ -24,7 +24,11 @@ def copy(source: Path, target: Path) -> int:
         StoreUnusable, StoreFull, StoreBusy: one of the two cannot be read or written.
     """
     target = target.absolute()
-    if target.exists():
+    try:
+        is_there = target.exists()
+    except OSError as error:
+        raise BadInput(f"{str(target)[:200]!r} can be the path of no file ({error.strerror}): choose another") from error
+    if is_there:
         raise BadInput(f"{str(target)!r} exists: choose a new name, nothing is overwritten")
     check_place(target)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")

@@ -12,6 +12,7 @@ from agent.core.text import query_tokens
 from agent.errors import ExperienceNotFound
 from agent.models.memory import Experience, Skill
 from agent.storage import memory_rules
+from agent.storage.arguments import checks_arguments
 from agent.storage.memory_log import MAX_ITEM_BYTES, Item, ItemKind, checked_kind, is_visible, moment
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.memory_tables import SqliteLedger, entries, items_of, matches, newest
@@ -25,6 +26,7 @@ ERASE_WAIT_S = 0.5
 """How long `forget` waits for readers before it leaves the journal to a later checkpoint."""
 
 
+@checks_arguments()
 class SqliteMemoryStore:
     """A `MemoryCurator` in a file. `now` is asked for the moment; what scores `min_relevance` or less is not found."""
 

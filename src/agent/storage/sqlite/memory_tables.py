@@ -24,6 +24,7 @@ _MATCHES = f"""
     from memory_posting p join memory_item i on i.no = p.item and i.shelf = p.shelf
     where p.shelf in ({_SHELVES}) and token in (select value from json_each(:query)) and {_IN_USE}
 """  # noqa: S608
+_LARGEST = (1 << 63) - 1  # what SQLite can compare
 _NEWEST = f"""
     select data from memory_item
     where +shelf in (select no from memory_shelf where kind = :kind and (:scope is null or scope = :scope) and {_OWNED})
@@ -162,7 +163,7 @@ def items_of(db: sqlite3.Connection, item_ids: Sequence[str]) -> dict[str, Item]
 
 def newest(db: sqlite3.Connection, filters: Mapping[str, Any], *, limit: int | None) -> list[Item]:
     """Return items, newest first. `filters`: kind, owner, scope, state, and created and id of the last one seen; None leaves it open."""
-    rows = db.execute(_NEWEST, {**filters, "limit": -1 if limit is None else max(limit, 0)}).fetchall()
+    rows = db.execute(_NEWEST, {**filters, "limit": -1 if limit is None else max(min(limit, _LARGEST), 0)}).fetchall()
     return [decode(data) for (data,) in rows]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.clock import now as clock_now
 from agent.clock import to_ms
+from agent.storage.arguments import checks_arguments
 from agent.storage.protocols import StateEntry
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.owners import owner_of
@@ -53,6 +54,7 @@ def delete_state(db: sqlite3.Connection, owner: str, key: str, *, now_ms: int) -
     return _drop(db, "owner = ? and key = ?", (owner, key)) > 0
 
 
+@checks_arguments()
 class SqliteStateStore:
     """A `StateStore` in a file. `now` is asked for the moment."""
 

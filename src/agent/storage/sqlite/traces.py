@@ -12,6 +12,7 @@ from typing import Any
 from agent.errors import BadInput, Fenced, StoreError, TraceNotFound
 from agent.models.trace import Step, Trace, step_id_of
 from agent.storage import liveness, restore
+from agent.storage.arguments import checks_arguments
 from agent.storage.codec import Coded, encode_step, encode_steps
 from agent.storage.fields import checked_changes, checked_trace
 from agent.storage.protocols import TraceHead
@@ -25,6 +26,7 @@ SMALL_PAGE = 64
 """A page of at most so many steps may be read on the event loop."""
 
 
+@checks_arguments(unless=frozenset({"add_steps"}), unicode_only=True)
 class SqliteTraceStore:
     """Traces in a `Database`, which other stores may share. `close` gives up what is driven; it leaves the database open."""
 
