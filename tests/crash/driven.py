@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import agent.core.decide as deciding
+import agent.engine.decider as drafting
 import agent.engine.driver as driving
 import agent.models.payloads as said
 from agent.assemble import open_store
@@ -130,7 +131,7 @@ def plant_bug(name: str) -> None:
 
         driving.Driver._run = run_late  # type: ignore[method-assign]  # on purpose
     elif name == "the effect comes before the announcement":
-        plan = vars(driving)["plan_call"]
+        plan = vars(drafting)["plan_call"]
 
         def plan_early(shop: Any, state: Any, call: Any, context_of: Any) -> Any:
             planned = plan(shop, state, call, context_of)
@@ -138,7 +139,7 @@ def plant_bug(name: str) -> None:
                 planned.tool.function(context_of(call), **planned.arguments)
             return planned
 
-        vars(driving)["plan_call"] = plan_early
+        vars(drafting)["plan_call"] = plan_early
     else:
         raise AssertionError(name)
 

@@ -61,6 +61,7 @@ class LimitsEntry(Value, frozen=True, kw_only=True):
     max_iterations: Count | None = None
     parallel_tools: Some | None = None
     tool_timeout_s: Seconds | None = None
+    probe_timeout_s: Seconds | None = None
     max_result_chars: Some | None = None
     max_tool_calls_per_turn: Some | None = None
     max_task_chars: Some | None = None

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import agent.models.payloads as said
 from agent.core.calls import loose_arguments
-from agent.core.decide import Action, Begin, Conclude, MarkInDoubt, Open, ReachLimit, Settle, decide
+from agent.core.decide import Action, Begin, Conclude, Open, ReachLimit, Settle, decide
 from agent.core.state import CallState, RunState
 from agent.engine.draft import Draft
-from agent.engine.executing import context_of, in_doubt
+from agent.engine.executing import context_of
 from agent.engine.planning import Plan, plan_call, refusal, request_for, settlement
 from agent.engine.shop import RunNeeds, Shop
 from agent.models.payloads import Payload
@@ -20,8 +20,9 @@ from agent.tools.context import ToolContext
 class Decider:
     """Decides for one owner of one run. It remembers only plans of calls, which can be made anew."""
 
-    def __init__(self, shop: Shop, trace: Trace, asked: said.Input | None, *, epoch: int, needs: RunNeeds, worker: str | None) -> None:
-        self.shop, self.trace, self.epoch, self.needs, self.worker = shop, trace, epoch, needs, worker
+    def __init__(self, shop: Shop, trace: Trace, asked: said.Input | None, *, epoch: int, needs: RunNeeds, is_worker_alive: bool = False) -> None:
+        self.shop, self.trace, self.epoch, self.needs = shop, trace, epoch, needs
+        self.is_worker_alive = is_worker_alive  # who drove the run before was there still when it was taken over
         self.language = asked.language if asked else "en"
         self._effects = {name: shop.tools.get(name).effect for name in (asked.tools or ()) if name in shop.tools} if asked else {}
         self._plans: dict[str, Plan] = {}
@@ -63,8 +64,6 @@ class Decider:
                 facts = [self._begin(state, call) for call in calls]
             case Settle(calls):
                 facts = [settlement(call, self.language) for call in calls]
-            case MarkInDoubt(calls):
-                facts = [in_doubt(call, self.worker, "crash") for call in calls]
             case Conclude():
                 draft.add(said.Conclusion(reply=state.turn_sequence), *state.tip)
                 draft.status = "completed"

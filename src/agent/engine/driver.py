@@ -13,8 +13,9 @@ from agent.core.telling import tell, tell_ending, totals
 from agent.engine.asking import ask_model
 from agent.engine.beginning import task_text
 from agent.engine.decider import Decider
+from agent.engine.doubts import doubted, examined, worker_of
 from agent.engine.draft import Draft, expire
-from agent.engine.executing import in_doubt, run_tool, stop_all, stopped
+from agent.engine.executing import run_tool, stop_all, stopped
 from agent.engine.feed import Feed
 from agent.engine.log import ending_changes
 from agent.engine.recalling import recall
@@ -23,18 +24,20 @@ from agent.errors import AgentError, Fenced, SequenceTaken, StoreError
 from agent.events import AgentEvent
 from agent.models.payloads import Payload
 from agent.models.trace import Trace
+from agent.storage.protocols import TraceHead
 from agent.tools.context import ToolContext
 
 logger = logging.getLogger("agent")
-Outcome = said.ToolCall | said.InDoubtStep
+Outcome = list[Payload]  # what became of one call: its result, or a doubt and what the probe said
 
 
 class Driver:
     """The owner of one run while it is driven here."""
 
-    def __init__(self, shop: Shop, trace: Trace, state: RunState, *, epoch: int, needs: RunNeeds, worker: str | None = None) -> None:
+    def __init__(self, shop: Shop, trace: Trace, state: RunState, *, epoch: int, needs: RunNeeds, before: TraceHead | None = None) -> None:
         self.shop, self.trace, self.state, self.epoch = shop, trace, state, epoch
-        self.needs, self.worker = needs, worker
+        self.needs, self.worker = needs, worker_of(shop.log)
+        self._worker_before = before.owner if before is not None else None  # who drove the run until it was taken over
         self.feed = Feed(shop.config.watch_queue)
         self.error: BaseException | None = None
         self.ended = asyncio.Event()
@@ -50,7 +53,8 @@ class Driver:
         self.on_news: Callable[[], None] | None = None
         self._heard = -1  # the largest sequence that the log was seen to have
         self._news = asyncio.Event()  # another process appended something
-        self.decider = Decider(shop, trace, state.input, epoch=epoch, needs=needs, worker=worker)
+        is_other_alive = before is not None and before.owner_is_alive and before.owner != self.worker
+        self.decider = Decider(shop, trace, state.input, epoch=epoch, needs=needs, is_worker_alive=is_other_alive)
 
     # ---- appending
 
@@ -199,7 +203,9 @@ class Driver:
                 await self._recall()
             case Attend(calls):
                 await self._attend(calls)
-            case Open() | Begin() | Settle() | MarkInDoubt() | Conclude() | ReachLimit():
+            case MarkInDoubt(calls):
+                await self._record(await doubted(self.shop, self.decider, self.state, calls, worker=self._worker_before, cause="crash"))
+            case Open() | Begin() | Settle() | Conclude() | ReachLimit():
                 await self.append(self.decider.draft)
             case Rest() | Wait():
                 await self._attend(())
@@ -234,8 +240,7 @@ class Driver:
     async def _attend(self, calls: Sequence[CallState]) -> None:
         """Run the calls that were announced, until one of them (or of those that run already) has ended."""
         if len(calls) == 1 and not self._running:
-            outcome = await self._run(calls[0])
-            await self._record([outcome])
+            await self._record(await self._run(calls[0]))
             return
         for call in calls:
             if call.call.call_id not in self._running:
@@ -246,7 +251,7 @@ class Driver:
         finally:
             news.cancel()
         ended = [call_id for call_id, task in self._running.items() if task in done]
-        outcomes = [self._running.pop(call_id).result() for call_id in ended]
+        outcomes = [fact for call_id in ended for fact in self._running.pop(call_id).result()]
         if outcomes:
             await self._record(outcomes)
 
@@ -255,12 +260,13 @@ class Driver:
         plan = self.decider.plan_of(self.state, call)
         context = self._contexts[call_id] = self.decider.context_of(call)
         try:
-            return await run_tool(self.shop, call, plan, context, language=self.decider.language, worker=self.worker)
+            fact = await run_tool(self.shop, call, plan, context, language=self.decider.language, worker=self.worker)
+            return await examined(self.shop, self.decider, self.state, call, fact) if isinstance(fact, said.InDoubtStep) else [fact]
         finally:
             self._contexts.pop(call_id, None)
 
-    async def _record(self, outcomes: Sequence[Outcome]) -> None:
-        await self._append_all(outcomes, *([self.state.turn_id] if self.state.turn_id else []))
+    async def _record(self, facts: Sequence[Payload]) -> None:
+        await self._append_all(facts, *([self.state.turn_id] if self.state.turn_id else []))
 
     async def _append_all(self, payloads: Sequence[Payload], *parents: str) -> None:
         def build(draft: Draft) -> None:
@@ -310,21 +316,28 @@ class Driver:
 
     async def _record_stopped(self, cause: str) -> None:
         outcomes = self._finished()
+        facts = [fact for outcome in outcomes.values() for fact in outcome]
+        unknown: list[CallState] = []
         for call in self.state.turn:
-            call_id = call.call.call_id
-            if call.result is not None or call.started_epoch != self.epoch or call.is_in_doubt or call_id in outcomes:
+            if call.result is not None or call.started_epoch is None or call.is_in_doubt or call.call.call_id in outcomes:
                 continue
-            is_unsafe = self.decider.is_unsafe(call.call.name)
-            outcomes[call_id] = in_doubt(call, self.worker, cause) if is_unsafe else stopped(call, self.decider.language)
-        if outcomes:
-            await self._record(list(outcomes.values()))
+            if self.decider.is_unsafe(call.call.name):
+                unknown.append(call)
+            elif call.started_epoch == self.epoch:
+                facts.append(stopped(call, self.decider.language))
+        mine = [call for call in unknown if call.started_epoch == self.epoch]
+        lost = [call for call in unknown if call.started_epoch != self.epoch]
+        facts += await doubted(self.shop, self.decider, self.state, mine, worker=self.worker, cause=cause)
+        facts += await doubted(self.shop, self.decider, self.state, lost, worker=self._worker_before, cause="crash")
+        if facts:
+            await self._record(facts)
 
     async def _abandon(self) -> None:
         """The process lets go of the run: stop what runs, give the run up; whoever resumes it goes on from the log."""
         await stop_all(self._running, self._contexts, 0.0)
         try:
             if outcomes := self._finished():
-                await self._record(list(outcomes.values()))
+                await self._record([fact for outcome in outcomes.values() for fact in outcome])
             await self.shop.log.add_steps(self.trace.trace_id, (), epoch=self.epoch, changes={"owner": None})
         except AgentError:
             logger.debug("trace %s could not be given up", self.trace.trace_id, exc_info=True)

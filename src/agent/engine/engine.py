@@ -257,7 +257,7 @@ class Engine:
         epoch = await log.claim(trace_id, expected_epoch=head.epoch)
         try:
             state = fold(await log.read_steps(trace_id, after=state.next_sequence - 1), state)
-            driver = Driver(self.shop, head.trace, state, epoch=epoch, needs=needs, worker=head.owner)
+            driver = Driver(self.shop, head.trace, state, epoch=epoch, needs=needs, before=head)
             if raised is not None:
                 await driver.begin_with(raised)
         except BaseException:

@@ -16,7 +16,8 @@ from agent.tools.tool import Tool
 
 GRACE_S = 1.0  # how long a cancelled async tool may clean up before it is left to itself
 
-_left_alone: set[asyncio.Task[Any]] = set()  # tools that ignored their cancellation; kept so that they are not collected while they run
+_left_alone: dict[asyncio.Task[Any], str] = {}  # tools that ignored their cancellation, with the key of their call; kept, or they would be collected
+_in_threads: set[str] = set()  # keys of the calls that have a thread, also of those that nobody waits for any more
 
 
 async def invoke(tool: Tool, arguments: dict[str, Any], context: ToolContext, *, default_timeout_s: float | None) -> Any:
@@ -39,12 +40,29 @@ async def invoke(tool: Tool, arguments: dict[str, Any], context: ToolContext, *,
     token = running.set(context)
     try:
         if not tool.is_async:
-            return await _in_thread(tool, call, context, timeout_s)
+            return await _in_thread(tool, call, context, timeout_s, key=context.idempotency_key)
         if timeout_s is None:
             return await _directly(tool, call(), context)
         return await _within(tool, call(), context, timeout_s, timeout_s)
     finally:
         running.reset(token)
+
+
+async def call_within(tool: Tool, call: Callable[[], Any], context: ToolContext, timeout_s: float, *, is_async: bool) -> Any:
+    """Return what `call`, a function that belongs to the tool, returned; a plain one runs in a thread.
+
+    Raises:
+        ToolTimeout, ToolNotStarted: it took longer than `timeout_s`.
+        Exception: whatever it raised.
+    """
+    if is_async:
+        return await _within(tool, call(), context, timeout_s, timeout_s)
+    return await _in_thread(tool, call, context, timeout_s, key="")
+
+
+def is_at_work(idempotency_key: str) -> bool:
+    """Return whether a call still runs in this process, although it was given up: in its thread, or as a task that ignored its end."""
+    return idempotency_key in _in_threads or idempotency_key in _left_alone.values()
 
 
 def to_text(result: Any) -> str:
@@ -106,7 +124,7 @@ async def _within(tool: Tool, awaitable: Awaitable[Any], context: ToolContext, l
         await ended  # lighter than asyncio.wait, and bounded by the timer
     except asyncio.CancelledError:
         context.cancelled.set()
-        await _stop(task)
+        await _stop(task, context)
         raise
     finally:
         timer.cancel()
@@ -115,7 +133,7 @@ async def _within(tool: Tool, awaitable: Awaitable[Any], context: ToolContext, l
             raise _gave_up(tool)
         return task.result()
     context.cancelled.set()
-    await _stop(task)
+    await _stop(task, context)
     raise _too_long(tool, limit_s)
 
 
@@ -126,27 +144,27 @@ async def _shielded(tool: Tool, awaitable: Awaitable[Any]) -> Any:
         raise _wanted_exit(tool, stop) from None
 
 
-async def _stop(task: asyncio.Future[Any]) -> None:
+async def _stop(task: asyncio.Future[Any], context: ToolContext) -> None:
     task.cancel()
     await asyncio.wait((task,), timeout=GRACE_S)
     if task.done():
         if not task.cancelled():
             task.exception()  # seen: nobody is told of it any more
     elif isinstance(task, asyncio.Task):
-        _left_alone.add(task)
+        _left_alone[task] = context.idempotency_key
         task.add_done_callback(_forget)
 
 
 def _forget(task: asyncio.Task[Any]) -> None:
-    _left_alone.discard(task)
+    _left_alone.pop(task, None)
     if not task.cancelled():
         task.exception()
 
 
-async def _in_thread(tool: Tool, call: Callable[[], Any], context: ToolContext, timeout_s: float | None) -> Any:
+async def _in_thread(tool: Tool, call: Callable[[], Any], context: ToolContext, timeout_s: float | None, *, key: str) -> Any:
     loop = asyncio.get_running_loop()
     started_at = loop.time()
-    job = tool_threads.submit(functools.partial(copy_context().run, _guarded, tool, call), loop)
+    job = tool_threads.submit(functools.partial(copy_context().run, _guarded, tool, call, key), loop)
     try:
         await asyncio.wait((job.future,), timeout=timeout_s)
     except asyncio.CancelledError:
@@ -169,7 +187,8 @@ async def _in_thread(tool: Tool, call: Callable[[], Any], context: ToolContext, 
     return await _within(tool, result, context, max(0.0, timeout_s - (loop.time() - started_at)), timeout_s)
 
 
-def _guarded(tool: Tool, call: Callable[[], Any]) -> Any:
+def _guarded(tool: Tool, call: Callable[[], Any], key: str) -> Any:
+    _in_threads.add(key)
     try:
         return call()
     except SystemExit as stop:
@@ -180,6 +199,8 @@ def _guarded(tool: Tool, call: Callable[[], Any]) -> Any:
         raise ToolFailed(f"the tool {tool.name!r} raised StopIteration: {stop}") from None
     except asyncio.CancelledError:
         raise _gave_up(tool) from None
+    finally:
+        _in_threads.discard(key)
 
 
 def _too_long(tool: Tool, timeout_s: float | None) -> ToolTimeout:

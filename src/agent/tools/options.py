@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypedDict, cast
 
 from agent.errors import ConfigInvalid
+from agent.tools.probing import checked_probe
 from agent.tools.tool import EFFECTS, Confirmation, Effect
 
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what every provider accepts
@@ -51,7 +52,7 @@ def checked_options(tool_name: str, options: ToolOptions, parameters: Sequence[s
         "editable_params": _editable(tool_name, options.get("editable_params"), parameters),
         "timeout_s": _positive(tool_name, "timeout_s", options.get("timeout_s")),
         "expires_s": _positive(tool_name, "expires", options.get("expires")),
-        "probe": _probe(tool_name, options.get("probe")),
+        "probe": checked_probe(tool_name, options.get("probe")),
         "max_result_chars": _count(tool_name, options.get("max_result_chars")),
         "is_untrusted": bool(options.get("untrusted", False)),
     }
@@ -99,9 +100,3 @@ def _count(tool_name: str, chars: Any) -> int | None:
     if chars is not None and (isinstance(chars, bool) or not isinstance(chars, int) or chars < 1):
         raise ConfigInvalid(f"tool {tool_name!r}: max_result_chars={chars!r} is no positive number (None: no limit of its own)")
     return chars
-
-
-def _probe(tool_name: str, probe: Any) -> Callable[..., Any] | None:
-    if probe is not None and not callable(probe):
-        raise ConfigInvalid(f"tool {tool_name!r}: probe={probe!r} is no function of the idempotency key")
-    return cast("Callable[..., Any] | None", probe)

@@ -59,7 +59,7 @@ class Tool(Value, frozen=True, kw_only=True):
     editable_params: tuple[str, ...] = ()
     timeout_s: float | None = None  # None: the default of whoever runs it
     expires_s: float | None = None  # how long a request for approval stays open; None: until it is decided
-    probe: Callable[..., Any] | None = None  # probe(idempotency_key): whether an unsafe call that was cut off was done
+    probe: Callable[..., Any] | None = None  # asked whether an unsafe call that was cut off was done: see `probing`
     max_result_chars: int | None = None
     is_untrusted: bool = False  # its results may carry a stranger's words
     schema_hash: str  # sha256 hex over name, description and parameters as canonical JSON
