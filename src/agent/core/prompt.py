@@ -59,8 +59,7 @@ def expand(steps: Sequence[Step], *, with_messages: bool = True, before: Sequenc
 def _restored(step: Step, known: dict[str, Step]) -> Step:
     data = step.data
     if step.step_type == "llm_call" and "messages" not in data:
-        first = next((s for s in known.values() if s.step_type == "input" and not s.data.get("is_resume")), None)
-        return replace(step, data=_of_llm_call(step, first.data.get("model", "") if first else "", None))
+        return replace(step, data=_of_llm_call(step, _model_of(step, known), None))
     if step.step_type in ("tool_call", "conclusion") and ("arguments" if step.step_type == "tool_call" else "content") not in data:
         asked = next((known[i] for i in step.parent_ids if i in known and known[i].step_type == "llm_call"), None)
         if step.step_type == "conclusion":
@@ -71,8 +70,19 @@ def _restored(step: Step, known: dict[str, Step]) -> Step:
     return step
 
 
-def needs(steps: Iterable[Step]) -> list[int]:
-    """Return the sequences of the steps outside `steps` that `expand(..., with_messages=False, before=…)` wants."""
+def _model_of(step: Step, known: dict[str, Step]) -> str:
+    """Return the model of the run, or the one that a fork before the step put in its place."""
+    first = next((s for s in known.values() if s.step_type == "input" and not s.data.get("is_resume")), None)
+    changed = {s.sequence: s.data["changes"].get("model") for s in known.values() if s.step_type == "forked" and isinstance(s.data.get("changes"), dict)}
+    models = [changed[n] for n in sorted(changed) if n < step.sequence and isinstance(changed[n], str)]
+    return models[-1] if models else first.data.get("model", "") if first else ""
+
+
+def needs(steps: Iterable[Step], traces: Iterable[str] = ()) -> list[int]:
+    """Return the sequences of the steps outside `steps` that `expand(..., with_messages=False, before=…)` wants.
+
+    `traces` are those that the run's steps lie in, where it is a fork.
+    """
     steps = list(steps)
     here = {step.sequence for step in steps}
     wanted: set[int] = set()
@@ -80,7 +90,8 @@ def needs(steps: Iterable[Step]) -> list[int]:
         if step.step_type == "llm_call" and "messages" not in step.data:
             wanted.add(0)
         if step.step_type in ("tool_call", "conclusion"):
-            wanted.update(n for n in (sequence_of(step.trace_id, parent) for parent in step.parent_ids) if n is not None)
+            places = [sequence_of(trace_id, parent) for trace_id in {step.trace_id, *traces} for parent in step.parent_ids]
+            wanted.update(n for n in places if n is not None)
     return sorted(wanted - here)
 
 

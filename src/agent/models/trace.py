@@ -35,6 +35,7 @@ class Trace(Value, frozen=True, kw_only=True, gc=False):
     waiting_calls: int = 0  # how many calls wait for a person, as of when the run last rested
     conversation_id: str | None = None
     parent_trace_id: str | None = None  # of a sub-agent's run, or of a fork
+    fork_at: int | None = None  # of a fork: the last sequence it inherits from its parent; its own steps follow
     format: int = FORMAT
 
     @classmethod

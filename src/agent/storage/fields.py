@@ -22,6 +22,8 @@ def checked_trace(trace: Trace) -> Trace:
         BadInput: a field has a value that cannot be kept; says which.
     """
     fields = {name: check(getattr(trace, name), name) for name, check in (_FIXED | _CHANGEABLE).items()}
+    if trace.fork_at is not None and trace.parent_trace_id is None:
+        raise BadInput(f"fork_at is {trace.fork_at!r}, and there is no parent_trace_id: name the trace that this one goes on from")
     return replace(trace, **fields)
 
 
@@ -105,6 +107,7 @@ _FIXED: dict[str, Callable[[Any, str], Any]] = {
     "created_at": _moment,
     "conversation_id": _or_none(checked_name),
     "parent_trace_id": _or_none(checked_name),
+    "fork_at": _or_none(_count),
     "format": _count,
 }
 _CHANGEABLE: dict[str, Callable[[Any, str], Any]] = {

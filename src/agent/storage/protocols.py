@@ -87,8 +87,13 @@ class TraceLog(TraceStore, Protocol):
     async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
         """Record a new trace with its first steps in one commit; this store's owner drives it, its epoch is 1.
 
+        With `fork_at` the trace is a fork: all reading shows the steps of its parent up to that sequence as they are there, by
+        their own ids, and then its own, which begin at `fork_at` + 1. Nothing is copied; its chain goes on from the parent's.
+
         Raises:
             TraceExists: the id is taken.
+            TraceNotFound, StepNotFound: of a fork: there is no such parent (of this uid), or it has no step `fork_at`.
+            BadInput: of a fork: it is one too many of forks of forks.
         """
         ...
 
@@ -174,7 +179,7 @@ class TraceLog(TraceStore, Protocol):
         ...
 
     async def verify(self, trace_id: str) -> int:
-        """Check the hash chain of a trace and return how many steps it covers.
+        """Check the hash chain of a trace and return how many steps it covers, of a fork also those that it inherits.
 
         Raises:
             StoreUnusable: a step was changed, removed, added or moved; says which.

@@ -3,22 +3,64 @@
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from agent.errors import StoreUnusable
 from agent.storage.chain import SIZE
 from agent.storage.codec import Coded, Page, Row, blob_bytes, commitment_of
+from agent.storage.lineage import lineage
+from agent.storage.restore import Rows
 
 
-def check_trace(trace_id: str, rows: Sequence[tuple[Row, bytes]], seal: bytes | None, blobs: Callable[[Sequence[bytes]], Mapping[bytes, bytes]]) -> int:
-    """Return how many steps the chain covers. `rows` are in the order of commit, each with its hash.
+class Chain(NamedTuple):
+    """What a trace holds: its rows in the order of commit, each with its hash, and the hash of the last when its status was last set."""
+
+    rows: Sequence[tuple[Row, bytes]]
+    seal: bytes | None
+
+
+class Chains(Rows, Protocol):
+    """Rows, and the chains that they form."""
+
+    def chain(self, trace_id: str) -> Chain:
+        """Return the chain of a trace."""
+        ...
+
+
+def verify_run(rows: Chains, trace_id: str) -> int:
+    """Return how many steps the chain of a trace covers, of a fork also those that it inherits.
+
+    Raises:
+        StoreUnusable: a step was changed, removed, added or moved; says which.
+    """
+    count, link = 0, b""
+    for part in lineage(rows, trace_id):
+        chain = rows.chain(part.trace_id)
+        if part.last is not None:
+            chain = _until(chain, part.last)
+        check_trace(part.trace_id, chain.rows, chain.seal, rows.blobs, link)
+        count += len(chain.rows)
+        link = chain.rows[-1][1] if chain.rows else link
+    return count
+
+
+def _until(chain: Chain, last: int) -> Chain:
+    """Return the part of a chain that a fork rests on; what came later is no concern of it."""
+    place = next((n for n, (row, _) in enumerate(chain.rows) if row[0] == last), -1)
+    return Chain(chain.rows[: place + 1], None)
+
+
+def check_trace(
+    trace_id: str, rows: Sequence[tuple[Row, bytes]], seal: bytes | None, blobs: Callable[[Sequence[bytes]], Mapping[bytes, bytes]], link: bytes = b""
+) -> int:
+    """Return how many steps the chain covers. `rows` are in the order of commit, each with its hash; `link` is that of the step before them.
 
     A forgotten payload is no fault: its commitment stays. Steps cut off the end show if the status was set after them.
 
     Raises:
         StoreUnusable: a step was changed, removed, added or moved; says which.
     """
-    link, is_sealed = b"", seal is None
+    is_sealed = seal is None or seal == link
     for row, expected in rows:
         link = _link(trace_id, row, link)
         if link != expected:

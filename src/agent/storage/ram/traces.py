@@ -14,9 +14,10 @@ from agent.storage import liveness, restore
 from agent.storage.arguments import checks_arguments
 from agent.storage.codec import Coded, Row, blob_bytes, encode_step, encode_steps
 from agent.storage.fields import checked_changes, checked_trace
+from agent.storage.lineage import Origin, check_fork, seam
 from agent.storage.protocols import TraceHead
 from agent.storage.prune import Standing, Wanted, removable
-from agent.storage.verify import check_trace
+from agent.storage.verify import Chain, verify_run
 
 
 class _Record:
@@ -40,7 +41,9 @@ class _Record:
 
     @property
     def next_sequence(self) -> int:
-        return self.sequences[-1] + 1 if self.sequences else 0
+        if self.sequences:
+            return self.sequences[-1] + 1
+        return 0 if self.trace.fork_at is None else self.trace.fork_at + 1
 
     def add(self, step: Coded) -> None:
         self.link = step.link(self.link, self.trace.trace_id)
@@ -83,7 +86,7 @@ class RamTraceStore:
         """See `TraceLog`."""
         trace = checked_trace(trace)
         coded = encode_steps(trace.trace_id, steps, 1)
-        _check_order(trace.trace_id, 0, coded)
+        _check_order(trace.trace_id, 0 if trace.fork_at is None else trace.fork_at + 1, coded)
         _check_names({}, coded)
         record = self._record_new(trace)
         record.owner, record.epoch = self.owner, 1
@@ -93,7 +96,7 @@ class RamTraceStore:
         """See `TraceStore`."""
         coded = encode_step(step)
         record = self._record(step.trace_id)
-        if coded.sequence in record.rows:
+        if coded.sequence in record.rows or (record.trace.fork_at is not None and coded.sequence <= record.trace.fork_at):
             raise SequenceTaken(step.trace_id, coded.sequence)
         _check_names(record.names, [coded])
         self._add(record, [coded])
@@ -197,8 +200,8 @@ class RamTraceStore:
 
     async def verify(self, trace_id: str) -> int:
         """See `TraceLog`."""
-        record = self._record(trace_id)
-        return check_trace(trace_id, [(record.rows[sequence], link) for sequence, link in record.links.items()], record.seal, self._rows().blobs)
+        self._record(trace_id)
+        return verify_run(self._rows(), trace_id)
 
     async def prune(
         self,
@@ -247,8 +250,12 @@ class RamTraceStore:
         self._check_open()
         if trace.trace_id in self._records:
             raise TraceExists(trace.trace_id)
+        if trace.fork_at is not None:
+            check_fork(self._rows(), trace)
         self._count += 1
         record = self._records[trace.trace_id] = _Record(trace, self._count)
+        if trace.fork_at is not None:
+            record.link = seam(self._rows(), trace.trace_id)
         return record
 
     def _add(self, record: _Record, steps: Sequence[Coded]) -> None:
@@ -266,13 +273,25 @@ class _RamRows:
     def __init__(self, records: Mapping[str, _Record], blobs: Mapping[bytes, bytes]) -> None:
         self._records, self._all_blobs = records, blobs
 
-    def span(self, trace_id: str, after: int, limit: int | None) -> Sequence[Row]:
+    def origin(self, trace_id: str) -> Origin | None:
+        record = self._records.get(trace_id)
+        return Origin(record.trace.uid, record.trace.parent_trace_id, record.trace.fork_at) if record is not None else None
+
+    def link(self, trace_id: str, sequence: int) -> bytes | None:
+        record = self._records.get(trace_id)
+        return record.links.get(sequence) if record is not None else None
+
+    def chain(self, trace_id: str) -> Chain:
+        record = self._records[trace_id]
+        return Chain([(record.rows[sequence], link) for sequence, link in record.links.items()], record.seal)
+
+    def span(self, trace_id: str, after: int, limit: int | None, last: int | None = None) -> Sequence[Row]:
         record = self._records.get(trace_id)
         if record is None:
             return ()
         first = bisect_right(record.sequences, after)
-        last = None if limit is None else first + max(limit, 0)
-        return [record.rows[sequence] for sequence in record.sequences[first:last]]
+        until = len(record.sequences) if last is None else bisect_right(record.sequences, last)
+        return [record.rows[sequence] for sequence in record.sequences[first : until if limit is None else min(until, first + max(limit, 0))]]
 
     def at(self, trace_id: str, sequences: Sequence[int]) -> Sequence[Row]:
         record = self._records.get(trace_id)

@@ -9,9 +9,11 @@ from agent.clock import to_ms
 from agent.errors import BadInput, Fenced, SequenceTaken, TraceExists, TraceNotFound
 from agent.models.trace import Trace
 from agent.storage.codec import Coded, pack
+from agent.storage.lineage import check_fork, seam
+from agent.storage.sqlite.rows import SqliteRows
 from agent.storage.unicode import findable
 
-_TIP = """select t.no, t.epoch, t.tail, s.seq, s.hash from trace t
+_TIP = """select t.no, t.epoch, t.tail, s.seq, s.hash, t.fork_at from trace t
     left join step s on s.trace=t.no and s.seq=(select max(seq) from step where trace=t.no) where t.id=?"""
 _INSERT = "insert into step(trace, seq, epoch, kind, at, parents, data, hash) values(?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_FENCED = """insert into step(trace, seq, epoch, kind, at, parents, data, hash)
@@ -35,6 +37,7 @@ _COLUMNS = {
     "created_at": "created",
     "conversation_id": "conversation",
     "parent_trace_id": "parent",
+    "fork_at": "fork_at",
     "format": "format",
 }
 
@@ -62,9 +65,12 @@ def insert_trace(db: sqlite3.Connection, trace: Trace, columns: Mapping[str, Any
 
     Raises:
         TraceExists: the id is taken.
+        TraceNotFound, StepNotFound, BadInput: of a fork: there is nothing at that place, or it is too deep.
     """
     if db.execute("select 1 from trace where id=?", (trace.trace_id,)).fetchone():
         raise TraceExists(trace.trace_id)
+    if trace.fork_at is not None:
+        check_fork(SqliteRows(db), trace)
     row = {**columns, "owner": owner, "epoch": 1 if owner else 0}
     db.execute(f"insert into trace({', '.join(row)}) values({', '.join('?' * len(row))})", tuple(row.values()))  # our own column names
 
@@ -115,11 +121,13 @@ def append_steps(db: sqlite3.Connection, trace_id: str, steps: Sequence[Coded], 
     found = db.execute(_TIP, (findable(trace_id),)).fetchone()
     if found is None:
         raise TraceNotFound(trace_id)
-    no, current, tail, last, link = found
+    no, current, tail, last, link, fork_at = found
     if epoch is not None and epoch != current:
         raise Fenced(trace_id, epoch)
     if tail is not None:
         link = _link_at(db, tail)
+    if last is None and fork_at is not None:
+        last, link = fork_at, seam(SqliteRows(db), trace_id)
     link, following = link or b"", 0 if last is None else last + 1
     for step in steps:
         if step.sequence != following:
@@ -142,9 +150,13 @@ def add_step(db: sqlite3.Connection, trace_id: str, step: Coded) -> None:
     found = db.execute(_TIP, (trace_id,)).fetchone()
     if found is None:
         raise TraceNotFound(trace_id)
-    no, _, tail, last, link = found
+    no, _, tail, last, link, fork_at = found
+    if fork_at is not None and step.sequence <= fork_at:
+        raise SequenceTaken(trace_id, step.sequence)
     if tail is not None:
         link = _link_at(db, tail)
+    if last is None and fork_at is not None:
+        last, link = fork_at, seam(SqliteRows(db), trace_id)
     is_last = last is None or step.sequence > last
     if not is_last and db.execute("select 1 from step where trace=? and seq=?", (no, step.sequence)).fetchone():
         raise SequenceTaken(trace_id, step.sequence)

@@ -8,6 +8,9 @@ from agent.clock import from_ms
 from agent.errors import BlobNotFound, TraceNotFound
 from agent.models.trace import Trace
 from agent.storage.codec import Row, blob_bytes, unpack
+from agent.storage.lineage import Origin
+from agent.storage.unicode import findable
+from agent.storage.verify import Chain
 
 _STEP = """select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, n.name from step s
     left join step_name n on n.step=s.id where s.trace=(select no from trace where id=?)"""
@@ -15,7 +18,7 @@ _UNNAMED = "select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, null from st
 _HAS_NAMES = "select 1 from step_name where trace=(select no from trace where id=?) limit 1"
 _TRACE = (
     "t.id, t.mode, t.task, t.agent_type, t.uid, t.context, t.status, t.created, t.completed, t.tokens, t.cost, t.is_partial, t.waiting, "
-    "t.conversation, t.parent, t.format"
+    "t.conversation, t.parent, t.fork_at, t.format"
 )
 _OPEN = ("running", "waiting", "paused")
 _LARGEST = (1 << 63) - 1  # what SQLite can compare
@@ -31,10 +34,28 @@ class SqliteRows:
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
 
-    def span(self, trace_id: str, after: int, limit: int | None) -> Sequence[Row]:
-        """Return rows with a sequence above `after`, by sequence."""
+    def origin(self, trace_id: str) -> Origin | None:
+        """Return where a trace comes from, and whose it is; None where there is no such trace."""
+        found = self.db.execute("select uid, parent, fork_at from trace where id=?", (findable(trace_id),)).fetchone()
+        return Origin(*found) if found else None
+
+    def link(self, trace_id: str, sequence: int) -> bytes | None:
+        """Return the hash of a step of the trace's own."""
+        found = self.db.execute("select hash from step where trace=(select no from trace where id=?) and seq=?", (trace_id, sequence)).fetchone()
+        return bytes(found[0]) if found else None
+
+    def chain(self, trace_id: str) -> Chain:
+        """Return the rows of a trace in the order of commit, each with its hash."""
+        sql = """select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, n.name, s.hash from step s
+            left join step_name n on n.step=s.id where s.trace=? order by s.id"""
+        ((no, seal),) = self.db.execute("select no, seal from trace where id=?", (trace_id,)).fetchall() or [(None, None)]
+        return Chain([(row[:7], row[7]) for row in self.db.execute(sql, (no,)).fetchall()], seal)
+
+    def span(self, trace_id: str, after: int, limit: int | None, last: int | None = None) -> Sequence[Row]:
+        """Return rows with a sequence above `after`, and up to `last`, by sequence."""
         rows = _STEP if self.db.execute(_HAS_NAMES, (trace_id,)).fetchone() else _UNNAMED  # the join costs a tenth of a long read
-        return self.db.execute(f"{rows} and s.seq>? order by s.seq limit ?", (trace_id, max(min(after, _LARGEST), -1), _limit(limit))).fetchall()
+        place = (trace_id, max(min(after, _LARGEST), -1), _LARGEST if last is None else last, _limit(limit))
+        return self.db.execute(f"{rows} and s.seq>? and s.seq<=? order by s.seq limit ?", place).fetchall()
 
     def at(self, trace_id: str, sequences: Sequence[int]) -> Sequence[Row]:
         """Return the rows of these sequences that there are, by sequence."""
@@ -85,7 +106,7 @@ def read_head(db: sqlite3.Connection, trace_id: str) -> tuple[Trace, int, int, s
     Raises:
         TraceNotFound: no trace has this id.
     """
-    rest = "(select max(seq) from step where trace=t.no), t.epoch, t.owner, p.beat from trace t left join process p on p.owner=t.owner"
+    rest = "coalesce((select max(seq) from step where trace=t.no), t.fork_at), t.epoch, t.owner, p.beat from trace t left join process p on p.owner=t.owner"
     sql = f"select {_TRACE}, {rest} where t.id=?"  # our own column names
     row = db.execute(sql, (trace_id,)).fetchone()
     if row is None:
@@ -148,7 +169,7 @@ def _text(value: str | bytes | None) -> str | None:
 
 
 def _trace(row: Sequence[Any]) -> Trace:
-    trace_id, mode, task, agent_type, uid, context, status, created, completed, tokens, cost, is_partial, waiting, conversation, parent, written = row
+    trace_id, mode, task, agent_type, uid, context, status, created, completed, tokens, cost, is_partial, waiting, conversation, parent, fork_at, written = row
     return Trace(
         trace_id=trace_id,
         mode=mode,
@@ -165,5 +186,6 @@ def _trace(row: Sequence[Any]) -> Trace:
         waiting_calls=waiting,
         conversation_id=conversation,
         parent_trace_id=parent,
+        fork_at=fork_at,
         format=written,
     )

@@ -7,7 +7,7 @@ from agent.errors import TraceNotFound
 from agent.storage import prune
 from agent.storage.prune import Standing, Wanted
 from agent.storage.sqlite.rows import SqliteRows
-from agent.storage.verify import check_trace
+from agent.storage.verify import verify_run
 
 AT_ONCE = 20
 """So many traces are removed in one transaction."""
@@ -22,14 +22,9 @@ def verify(db: sqlite3.Connection, trace_id: str) -> int:
         TraceNotFound: no trace has this id.
         StoreUnusable: a step was changed, removed, added or moved; says which.
     """
-    found = db.execute("select no, seal from trace where id=?", (trace_id,)).fetchone()
-    if found is None:
+    if db.execute("select 1 from trace where id=?", (trace_id,)).fetchone() is None:
         raise TraceNotFound(trace_id)
-    no, seal = found
-    sql = (
-        "select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, n.name, s.hash from step s left join step_name n on n.step=s.id where s.trace=? order by s.id"
-    )
-    return check_trace(trace_id, [(row[:7], row[7]) for row in db.execute(sql, (no,)).fetchall()], seal, SqliteRows(db).blobs)
+    return verify_run(SqliteRows(db), trace_id)
 
 
 def removable(db: sqlite3.Connection, wanted: Wanted) -> list[str]:

@@ -24,6 +24,7 @@ from agent.errors import BadInput, SequenceTaken, TraceExists, TraceNotFound
 from agent.models.trace import Step, Trace
 from agent.storage.protocols import TraceStore
 from agent.testing.contracts.trace_appends import TraceAppendsContract
+from agent.testing.contracts.trace_forks import TraceForksContract
 from agent.testing.contracts.trace_reads import TraceReadsContract
 from agent.testing.contracts.trace_samples import MOMENT, fact, recorded, sequences
 from agent.testing.contracts.trace_upkeep import TraceUpkeepContract
@@ -229,5 +230,5 @@ class TraceStoreContract:
         assert await store.get_trace_steps(trace.trace_id) == []
 
 
-class TraceLogContract(TraceStoreContract, TraceAppendsContract, TraceReadsContract, TraceUpkeepContract):
+class TraceLogContract(TraceStoreContract, TraceAppendsContract, TraceReadsContract, TraceForksContract, TraceUpkeepContract):
     """What the port of our own stores promises besides. Fixture: `store`, a `TraceLog`."""
