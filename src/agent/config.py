@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agent.models.policy import Policy
+
 ANONYMOUS = "anonymous"
 """The tenant of the library and the command line where no uid is given."""
 
@@ -41,6 +43,8 @@ class AgentConfig:
     control_interval_s: float = 0.25  # the same while a run is driven here: a pause or cancel from elsewhere
     watch_queue: int = 10_000  # events a slow reader may be behind before it is fed from the log
     max_append_attempts: int = 1_000  # how often an append that another process overtook is tried again
+    policies: list[Policy] = field(default_factory=list)  # asked in this order before every call; each can only add a question or a refusal
+    taint: Literal["off", "warn", "ask"] = "off"  # what an unsafe call meets after a result of a tool that is declared untrusted
     limits: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)  # name → value: replaced by [secret:NAME] wherever text enters
     redact_environment: bool = True  # also values of environment variables whose names end in KEY, TOKEN, SECRET or PASSWORD

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import agent.models.payloads as said
 from agent.core.calls import calls_of, message_tool_call, safe_name
 from agent.core.messages import Messages
-from agent.core.state import Answer, CallState, PromptMark, RunState, Used
+from agent.core.state import Answer, CallState, PromptMark, RunState, Source, Used
 from agent.core.wording import wording
 from agent.models.message import Message, system_message, tool_message, user_message
 from agent.models.payloads import payload_of
@@ -14,6 +14,7 @@ from agent.models.trace import Step
 from agent.models.value import replace
 
 P = TypeVar("P", bound=said.Payload)
+MAX_SOURCES = 8  # tools with untrusted results that are remembered by name
 MAX_REFUSED = 100  # rejected requests that are remembered, so that the same one is not asked again
 
 
@@ -65,8 +66,13 @@ def _input(state: RunState, step: Step, payload: said.Input) -> RunState:
         tip=(step.step_id,),
         max_iterations=payload.max_iterations,
         limits=payload.limits,
+        untrusted=_inherited_sources(payload),
         next_sequence=_next(state, step),
     )
+
+
+def _inherited_sources(payload: said.Input) -> tuple[Source, ...]:
+    return tuple([Source(given.get("tool_name", ""), given.get("step_id", "")) for given in payload.tainted_by])
 
 
 def _raised(state: RunState, step: Step, payload: said.Input) -> RunState:
@@ -194,7 +200,14 @@ def _tool_call(state: RunState, step: Step, payload: said.ToolCall) -> RunState:
         if is_new and all(c.result is not None for c in turn):
             messages, turn = messages.plus(*answers(turn, _language(state))), ()
     tip = (*state.tip, step.step_id) if is_new else state.tip
-    return replace(state, messages=messages, turn=turn, tip=tip, next_sequence=_next(state, step))
+    after = replace(state, messages=messages, turn=turn, tip=tip, next_sequence=_next(state, step))
+    return _tainted(after, step, payload) if payload.is_untrusted and is_new else after
+
+
+def _tainted(state: RunState, step: Step, payload: said.ToolCall) -> RunState:
+    if len(state.untrusted) >= MAX_SOURCES or any(source.tool_name == payload.tool_name for source in state.untrusted):
+        return state
+    return replace(state, untrusted=(*state.untrusted, Source(payload.tool_name, step.step_id, step.sequence)))
 
 
 def answers(turn: Iterable[CallState], language: str) -> list[Message]:
@@ -220,7 +233,11 @@ def _language(state: RunState) -> str:
 
 
 def _approval_requested(state: RunState, step: Step, payload: said.ApprovalRequested) -> RunState:
-    return _with_call(state, step, payload.call_id, lambda c: replace(c, request=payload, request_id=step.step_id, decision=None))
+    def asked(c: CallState) -> CallState:
+        """Return the call opened anew, whatever came before: only the answer to this question counts."""
+        return replace(c, request=payload, request_id=step.step_id, decision=None, resolution=None, started_epoch=None)
+
+    return _with_call(state, step, payload.call_id, asked)
 
 
 def _approval_decided(state: RunState, step: Step, payload: said.ApprovalDecided) -> RunState:
@@ -228,7 +245,8 @@ def _approval_decided(state: RunState, step: Step, payload: said.ApprovalDecided
     call = state.call(payload.call_id)
     if payload.verdict not in ("reject", "expired") or call is None or call.request is None or call.decision is not None:
         return after
-    return replace(after, refused=(*state.refused, f"{call.request.tool_name} {call.request.args_hash}")[-MAX_REFUSED:])
+    key = f"{call.request.tool_name} {call.request.args_hash}"
+    return replace(after, refused=(*state.refused, key if payload.verdict == "reject" else f"expired {key}")[-MAX_REFUSED:])
 
 
 def _in_doubt(state: RunState, step: Step, payload: said.InDoubtStep) -> RunState:

@@ -43,6 +43,14 @@ class CallState(Value, frozen=True, gc=False):
         return loose_arguments(self.call.raw_arguments)
 
 
+class Source(Value, frozen=True, gc=False):
+    """A tool result that may carry a stranger's words."""
+
+    tool_name: str
+    step_id: str
+    sequence: int = -1  # in this run; -1: in what it goes on from
+
+
 class Used(Value, frozen=True, gc=False):
     """What a run has used so far."""
 
@@ -92,9 +100,10 @@ class RunState(Value, frozen=True, gc=False):
     output: Any = None
     limit: said.LimitReached | None = None
     failure: said.Failure | None = None
-    refused: tuple[str, ...] = ()  # tool and arguments' hash of requests that were rejected
+    refused: tuple[str, ...] = ()  # tool and arguments' hash of requests that were rejected, or (with "expired" before it) expired
     max_iterations: int | None = None
     limits: dict[str, Any] = {}
+    untrusted: tuple[Source, ...] = ()  # where untrusted words came from: the first result of each tool
 
     @property
     def answer(self) -> str | None:

@@ -49,7 +49,8 @@ def _llm(payload: said.LlmCall, _: RunState) -> Told:
 
 def _started(payload: said.ToolStarted, state: RunState) -> Told:
     call = state.call(payload.call_id)
-    return "tool_executing", {"tool_name": call.call.name if call else "", "arguments": call.arguments if call else {}, "call_id": payload.call_id}
+    data = {"tool_name": call.call.name if call else "", "arguments": call.arguments if call else {}, "call_id": payload.call_id}
+    return "tool_executing", {**data, "detail": payload.detail} if payload.detail is not None else data
 
 
 def _result(payload: said.ToolCall, _: RunState) -> Told:

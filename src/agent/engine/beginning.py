@@ -7,7 +7,9 @@ from typing import Any
 import agent.models.payloads as said
 from agent.config import ANONYMOUS, STORED_SETTINGS, AgentConfig
 from agent.core.redact import Redactor
+from agent.core.state import Source
 from agent.engine.asking import text_of
+from agent.engine.gates import policy_names
 from agent.engine.given_messages import well_formed
 from agent.errors import BadInput
 from agent.models.trace import Trace
@@ -34,6 +36,7 @@ class Request(Value, frozen=True, kw_only=True):
     conversation_id: str | None
     limits: dict[str, Any]
     keywords: dict[str, Any]
+    untrusted: tuple[Source, ...] = ()  # where untrusted words in what it goes on from came from
 
 
 def tenant(uid: str | None) -> str:
@@ -93,6 +96,9 @@ def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: 
         continues={"trace_id": continues[0], "sequence": continues[1]} if continues else None,
         limits=request.limits,
         language=config.language,
+        policies=policy_names(config),
+        taint=config.taint,
+        tainted_by=[{"tool_name": source.tool_name, "step_id": source.step_id} for source in request.untrusted],
     )
 
 

@@ -5,9 +5,19 @@ from collections import OrderedDict
 from agent.core.fold import fold, start
 from agent.core.messages import Messages
 from agent.core.prompt import continues_of, final_messages
+from agent.core.state import RunState, Source
 from agent.errors import ConversationBusy
 from agent.models.trace import ENDED, Step
+from agent.models.value import Value
 from agent.storage.protocols import TraceLog
+
+
+class Ended(Value, frozen=True, gc=False):
+    """What a later run of a conversation goes on from."""
+
+    messages: Messages
+    untrusted: tuple[Source, ...] = ()  # where untrusted words in them came from
+
 
 KEPT = 64  # conversations whose messages are kept in memory, so that each turn does not read all before it
 
@@ -16,7 +26,7 @@ class Conversations:
     """Finds the run to go on from, and the messages it ended with."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, int], Messages] = OrderedDict()
+        self._known: OrderedDict[tuple[str, int], Ended] = OrderedDict()
 
     async def latest(self, log: TraceLog, conversation_id: str, uid: str) -> tuple[str, int] | None:
         """Return (trace id, last sequence) of the conversation's newest run; None for a new conversation.
@@ -34,9 +44,14 @@ class Conversations:
         return trace.trace_id, head.next_sequence - 1
 
     async def messages(self, log: TraceLog, place: tuple[str, int] | None) -> Messages | None:
-        """Return the messages at a place, reading back as far as nothing is known."""
+        """Return the messages at a place."""
+        ended = await self.ended(log, place)
+        return ended.messages if ended is not None else None
+
+    async def ended(self, log: TraceLog, place: tuple[str, int] | None) -> Ended | None:
+        """Return what a run had come to at a place, reading back as far as nothing is known."""
         chain: list[tuple[tuple[str, int], list[Step]]] = []
-        base: Messages | None = None
+        base: Ended | None = None
         while place is not None:
             if (base := self._known.get(place)) is not None:
                 break
@@ -44,13 +59,13 @@ class Conversations:
             chain.append((place, steps))
             place = continues_of(steps)
         for reached, steps in reversed(chain):
-            base = final_messages(fold(steps, start(base)))
-            self.remember(reached, base)
+            base = self.remember(reached, fold(steps, start(base.messages if base is not None else None)))
         return base
 
-    def remember(self, place: tuple[str, int], messages: Messages) -> None:
-        """Keep the messages of a run that ended here."""
-        self._known[place] = messages
+    def remember(self, place: tuple[str, int], state: RunState) -> Ended:
+        """Keep and return what a later run goes on from, of one that ended in `state`."""
+        ended = self._known[place] = Ended(final_messages(state), state.untrusted)
         self._known.move_to_end(place)
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
+        return ended

@@ -8,12 +8,11 @@ from agent.core.decide import Action, Begin, Conclude, Open, ReachLimit, Settle,
 from agent.core.state import CallState, RunState
 from agent.engine.draft import Draft
 from agent.engine.executing import context_of
-from agent.engine.planning import Plan, plan_call, refusal, request_for, settlement
+from agent.engine.planning import PROBE, Plan, asked_anew, plan_call, refusal, settlement, started
 from agent.engine.shop import RunNeeds, Shop
 from agent.models.payloads import Payload
 from agent.models.trace import Trace
 from agent.models.value import replace
-from agent.tools.arguments import Parsed
 from agent.tools.context import ToolContext
 
 
@@ -63,7 +62,7 @@ class Decider:
             case Begin(calls):
                 facts = [self._begin(state, call) for call in calls]
             case Settle(calls):
-                facts = [settlement(call, self.language) for call in calls]
+                facts = [self._settle(call) for call in calls]
             case Conclude():
                 draft.add(said.Conclusion(reply=state.turn_sequence), *state.tip)
                 draft.status = "completed"
@@ -90,16 +89,22 @@ class Decider:
                 facts.append(plan.request)
             elif slots > 0:
                 slots -= 1
-                facts.append(said.ToolStarted(call_id=call.call.call_id, attempt=call.attempt + 1))
+                facts.append(started(call, plan))
         return facts
 
     def _begin(self, state: RunState, call: CallState) -> Payload:
         plan = self._plans[call.call.call_id] = self._plan_decided(state, call)
         if plan.kind == "refuse" or plan.tool is None:
             return refusal(call, plan)
-        if call.decision is not None and call.request is not None and plan.tool.schema_hash != call.request.schema_hash:
-            return request_for(plan.tool, call, Parsed(plan.arguments, not plan.is_as_asked), call.request.reason)  # decided about another tool: ask anew
-        return said.ToolStarted(call_id=call.call.call_id, attempt=call.attempt + 1)
+        if (anew := asked_anew(call, plan, plan.tool)) is not None:
+            return anew
+        return started(call, plan)
+
+    def _settle(self, call: CallState) -> Payload:
+        fact, name = settlement(call, self.language), call.call.name
+        if call.resolution is not None and call.resolution.by == PROBE and name in self.shop.tools and self.shop.tools.get(name).is_untrusted:
+            return replace(fact, is_untrusted=True)  # the probe told what the tool would have
+        return fact
 
     def _plan_decided(self, state: RunState, call: CallState) -> Plan:
         """Return the plan of a call that a person let run: with the arguments as decided, checked once more."""

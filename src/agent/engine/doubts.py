@@ -8,15 +8,12 @@ from agent.core.state import CallState, RunState
 from agent.engine.decider import Decider
 from agent.engine.executing import in_doubt
 from agent.engine.log import RunLog
-from agent.engine.planning import Plan
+from agent.engine.planning import PROBE, Plan
 from agent.engine.shop import Shop
 from agent.models.payloads import Payload
 from agent.models.value import replace
 from agent.tools.invoke import is_at_work, to_text
 from agent.tools.probing import Finding, ask_probe
-
-PROBE = "probe"
-"""Who resolved a call in doubt, where its tool's probe did."""
 
 
 def worker_of(log: RunLog) -> str | None:

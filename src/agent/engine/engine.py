@@ -8,7 +8,7 @@ import agent.models.payloads as said
 from agent.clock import now
 from agent.core.decide import Wait, decide, expired_calls
 from agent.core.fold import advance, fold, start
-from agent.core.prompt import continues_of, final_messages
+from agent.core.prompt import continues_of
 from agent.core.state import RunState
 from agent.core.telling import tell, tell_ending
 from agent.engine.beginning import Request, input_of, trace_of
@@ -22,6 +22,7 @@ from agent.errors import Fenced, LimitNotRaised, SettingMissing, Unsupported
 from agent.events import AgentEvent
 from agent.ids import new_id
 from agent.models.trace import ENDED, Step, step_id_of
+from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog, TraceStore
 
 T = TypeVar("T")
@@ -52,7 +53,10 @@ class Engine:
         place = None
         if request.conversation_id is not None:
             place = await self._conversations.latest(as_trace_log(self.store, "continue a conversation"), request.conversation_id, request.uid)
-        inherited = await self._conversations.messages(as_trace_log(self.store, "continue a conversation"), place) if place else None
+        ended = await self._conversations.ended(as_trace_log(self.store, "continue a conversation"), place) if place else None
+        inherited = ended.messages if ended is not None else None
+        if ended is not None and ended.untrusted:
+            request = replace(request, untrusted=(*request.untrusted, *ended.untrusted))
         payload = input_of(request, self.shop.tools, self.shop.redactor, self.shop.config, place)
         trace_id = new_id()
         trace = trace_of(request, payload, trace_id)
@@ -112,7 +116,7 @@ class Engine:
         if driver.error is not None and driver.state.status == "running":
             self._adrift.add(trace_id)
         if driver.trace.conversation_id is not None and driver.state.status in ENDED:
-            self._conversations.remember((driver.trace.trace_id, driver.state.next_sequence - 1), final_messages(driver.state))
+            self._conversations.remember((driver.trace.trace_id, driver.state.next_sequence - 1), driver.state)
 
     def driver_of(self, trace_id: str) -> Driver | None:
         """Return who drives a run here; None also for one whose event loop was closed under it: any resume may take that up."""

@@ -119,6 +119,7 @@ def _settled(
         took_s=round(time.perf_counter() - began, 6),
         full_result=text if is_cut else None,
         error_type=error_type,
+        is_untrusted=plan.tool.is_untrusted and is_executed,
     )
 
 

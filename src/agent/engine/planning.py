@@ -1,5 +1,6 @@
 """What becomes of a model's tool calls before anything runs: refused, asked about, or begun."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -8,14 +9,19 @@ from agent.clock import now
 from agent.core.calls import safe_name
 from agent.core.state import CallState, RunState
 from agent.core.wording import wording
+from agent.engine.gates import gate_of
 from agent.engine.shop import Shop
 from agent.errors import ToolArgumentsInvalid, ToolNotFound
 from agent.models.digest import canonical_hash
 from agent.models.value import Value
-from agent.tools.arguments import Parsed, needs_confirmation, parse_arguments
+from agent.tools.arguments import Parsed, parse_arguments
 from agent.tools.context import ToolContext
 from agent.tools.invoke import to_text
 from agent.tools.tool import Tool
+
+logger = logging.getLogger("agent")
+PROBE = "probe"
+"""Who resolved a call in doubt, where its tool's probe did."""
 
 SHOWN_NAMES = 30  # tool names that an error lists
 
@@ -30,12 +36,13 @@ class Plan(Value, frozen=True, kw_only=True, gc=False):
     request: said.ApprovalRequested | None = None
     tool: Tool | None = None
     is_as_asked: bool = True  # the arguments are what the model wrote
+    warning: str | None = None  # what a person should know of it, though nobody is asked
 
 
 def plan_call(shop: Shop, state: RunState, call: CallState, context_of: Callable[[CallState], ToolContext]) -> Plan:
     """Return the plan for a call that nothing has been decided about. Never raises: what is wrong is told to the model.
 
-    `context_of` makes what a confirmation rule may know of the call.
+    `context_of` makes what a policy or a confirmation rule may know of the call.
     """
     asked = state.input
     assert asked is not None
@@ -53,17 +60,18 @@ def plan_call(shop: Shop, state: RunState, call: CallState, context_of: Callable
         parsed = parse_arguments(tool, call.call.raw_arguments)
     except ToolArgumentsInvalid as error:
         return _refuse(wording("bad_arguments", language, name=name, problem=str(error)), "ToolArgumentsInvalid")
-    context = None if isinstance(tool.requires_confirmation, bool) else context_of(call)
-    reason = _reason(asked, tool, parsed, context)
-    if reason is not None:
-        request = request_for(tool, call, parsed, reason)
-        if f"{name} {request.args_hash}" in state.refused and call.decision is None:
-            return _refuse(wording("rejected_again", language), "Rejected")
+    gate = gate_of(shop, state, call, tool, parsed, context_of)
+    if gate.answer == "deny":
+        return _refuse(wording("denied", language, reason=gate.detail or ""), "PolicyDenied")
+    if gate.answer == "ask":
+        request = request_for(tool, call, parsed, gate.reason, gate.detail)
+        if call.decision is None and (again := refused_before(state, request)):
+            return _refuse(wording(again, language), "Rejected")
         return Plan(kind="ask", arguments=parsed.arguments, request=request, tool=tool, is_as_asked=not parsed.was_repaired)
-    return Plan(kind="begin", arguments=parsed.arguments, tool=tool, is_as_asked=not parsed.was_repaired)
+    return Plan(kind="begin", arguments=parsed.arguments, tool=tool, is_as_asked=not parsed.was_repaired, warning=gate.detail)
 
 
-def request_for(tool: Tool, call: CallState, parsed: Parsed, reason: str) -> said.ApprovalRequested:
+def request_for(tool: Tool, call: CallState, parsed: Parsed, reason: str, detail: str | None = None) -> said.ApprovalRequested:
     """Return the question to a person, bound to these arguments and to the tool as it is now."""
     return said.ApprovalRequested(
         call_id=call.call.call_id,
@@ -72,19 +80,16 @@ def request_for(tool: Tool, call: CallState, parsed: Parsed, reason: str) -> sai
         reason=reason,
         args_hash=canonical_hash(parsed.arguments),
         schema_hash=tool.schema_hash,
+        detail=detail,
         editable_params=list(tool.editable_params),
         expires_at=now().timestamp() + tool.expires_s if tool.expires_s is not None else None,
     )
 
 
-def _reason(asked: said.Input, tool: Tool, parsed: Parsed, context: ToolContext | None) -> str | None:
-    if needs_confirmation(tool, parsed.arguments, context):
-        return "confirmation"
-    if not asked.auto_execute_tools:
-        return "manual"
-    if parsed.was_repaired and tool.effect == "unsafe":
-        return "repaired_arguments"
-    return None
+def refused_before(state: RunState, request: said.ApprovalRequested) -> str | None:
+    """Return what the model is told where exactly this request was rejected, or expired, in this run; else None."""
+    key = f"{request.tool_name} {request.args_hash}"
+    return "rejected_again" if key in state.refused else "expired_again" if f"expired {key}" in state.refused else None
 
 
 def _refuse(message: str, error_type: str) -> Plan:
@@ -95,6 +100,23 @@ def _missing(key: str, name: str, offered: list[str], language: str) -> str:
     if not offered:
         return wording("no_tools", language)
     return wording(key, language, name=name[:200], offered=", ".join(offered[:SHOWN_NAMES]))
+
+
+def asked_anew(call: CallState, plan: Plan, tool: Tool) -> said.ApprovalRequested | None:
+    """Return the question that a call which may run has to meet after all; None where it may begin."""
+    request, decision = call.request, call.decision
+    if decision is None:  # it was begun before, or is to be tried again: a person's word on that is consent
+        return plan.request if call.resolution is None or call.resolution.by == PROBE else None
+    if request is not None and tool.schema_hash != request.schema_hash:  # decided about another tool
+        return request_for(tool, call, Parsed(plan.arguments, not plan.is_as_asked), request.reason, request.detail)
+    return None
+
+
+def started(call: CallState, plan: Plan) -> said.ToolStarted:
+    """Return the announcement of a call that may run."""
+    if plan.warning is not None:
+        logger.warning("unsafe call %s of %r %s", call.call.call_id, call.call.name, plan.warning)
+    return said.ToolStarted(call_id=call.call.call_id, attempt=call.attempt + 1, detail=plan.warning)
 
 
 def refusal(call: CallState, plan: Plan) -> said.ToolCall:

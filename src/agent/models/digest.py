@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+MAX_WHOLE = 2**53  # from here on a float does not say which whole number is meant
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -19,6 +20,15 @@ def fingerprint(before: bytes, *parts: Any) -> bytes:
 
 
 def canonical_hash(value: Any) -> str:
-    """Return the sha256 (hex) of a JSON value, whatever the order of its keys."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
+    """Return the sha256 (hex) of a JSON value, whatever the order of its keys; 1.0 counts as 1, as JSON means it."""
+    text = json.dumps(_whole(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _whole(value: Any) -> Any:
+    """Return a value with whole numbers written as such."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < MAX_WHOLE:
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list | tuple) else value

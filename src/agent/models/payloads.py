@@ -67,6 +67,9 @@ class Input(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     language: str = "en"  # of what the program itself says to the model
     output_schema: dict[str, Any] | None = None
     is_resume: bool = False
+    policies: list[str] = []  # names of the policy hooks that it began under
+    taint: str = "off"  # off, warn or ask: what an unsafe call after untrusted content meets
+    tainted_by: list[dict[str, str]] = []  # untrusted results in what it goes on from: {"tool_name", "step_id"}
 
 
 class MemoryRead(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -110,6 +113,7 @@ class ToolStarted(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
     call_id: str
     attempt: int = 1
+    detail: str | None = None  # what a person should know of it, though nobody was asked
 
 
 class ToolCall(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -126,6 +130,7 @@ class ToolCall(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     took_s: float = 0.0  # wall time of the tool alone
     full_result: str | None = None  # where `result` is a preview: the whole text
     error_type: str | None = None
+    is_untrusted: bool = False  # the tool is declared to carry a stranger's words
 
 
 class ApprovalRequested(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -61,4 +61,4 @@ def _register_one(registry: ToolRegistry, name: str, root: Path | None, http_hos
         from agent.tools.builtin.files import FileRoot
 
         read_file, list_files = FileRoot(root).tools()
-        registry.register(read_file if name == "read_file" else list_files, effect="read", max_result_chars=50_000)
+        registry.register(read_file if name == "read_file" else list_files, effect="read", untrusted=True, max_result_chars=50_000)
