@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from agent.cli.project_file import AgentEntry, Project
+from agent.cli.project_file import AgentEntry, Project, Taint
 from agent.cli.toolbox import Wanted, split_names
 from agent.config import AgentConfig
 from agent.errors import ConfigInvalid
@@ -23,6 +23,8 @@ class Given(Value, frozen=True, kw_only=True):
     hosts: list[str] | None = None
     max_iterations: int | None = None
     memory: bool | None = None
+    policies: list[str] | None = None
+    taint: Taint | None = None
 
 
 class Cast(Value, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ class Grants(Value, frozen=True, kw_only=True):
     root: str | None = None
     hosts: list[str] = []
     model: str | None = None
+    policies: list[str] = []
 
 
 def grants_folder() -> Path:

@@ -1,7 +1,7 @@
 """The options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,6 +22,13 @@ System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="Th
 Tools = Annotated[
     list[str] | None,
     typer.Option("--tool", "--tools", metavar="NAMES", help="Tools to offer: built-in names and module:registry of your own; repeat, or use commas."),
+]
+Policies = Annotated[
+    list[str] | None,
+    typer.Option("--policy", metavar="MODULE:FUNCTION", help="A function that is asked before every call, besides those of seasoned.toml; repeat for more."),
+]
+Taint = Annotated[
+    Literal["off", "warn", "ask"] | None, typer.Option("--taint", help="What an unsafe call meets after untrusted content: off, warn or ask. [default: off]")
 ]
 Root = Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The folder below which read_file and list_files may read.")]
 AllowHost = Annotated[list[str] | None, typer.Option("--allow-host", metavar="HOST", help="A host that http_get may fetch from; repeat for more.")]

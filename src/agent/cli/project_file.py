@@ -20,6 +20,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 Some = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
+Taint = Literal["off", "warn", "ask"]
 T = TypeVar("T", bound=Value)
 
 
@@ -48,11 +49,13 @@ class AgentEntry(Value, frozen=True, kw_only=True):
 
 
 class ToolsEntry(Value, frozen=True, kw_only=True):
-    """`[tools]`: modules of your own tools, and what the built-in ones may reach."""
+    """`[tools]`: modules of your own tools, what the built-in ones may reach, and what stands before all of them."""
 
     modules: list[Name] = []
     root: Name | None = None
     allow_hosts: list[Name] = []
+    policies: list[Name] = []
+    taint: Taint | None = None
 
 
 class LimitsEntry(Value, frozen=True, kw_only=True):

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
-from agent.cli.casting import Cast, Given, cast_of, config_of, folders_of
+from agent.cli.casting import Cast, Given, cast_of, folders_of
 from agent.cli.endings import RESTS, close_run, code_of, say_rest, sentence_of, status_of
 from agent.cli.faces import Face, face_of, say_error
 from agent.cli.grants import Grants, keep_grants, kept_grants
@@ -15,8 +16,10 @@ from agent.cli.loading import Loading
 from agent.cli.model_choice import Choice, choose_model
 from agent.cli.outlet import tell
 from agent.cli.place import Place, find_trace, opened, place_options
+from agent.cli.policing import guarded_config, policy_specs
 from agent.cli.project_file import Project
 from agent.cli.toolbox import Toolbox, Wanted, open_toolbox, split_names
+from agent.config import AgentConfig
 from agent.errors import ConfigInvalid, LimitNotRaised, RunError
 from agent.events import AgentEvent
 from agent.models.payloads import Input, payload_of
@@ -57,7 +60,7 @@ async def start_run(job: Job, task: str) -> int:
 
 async def run_once(job: Job, store: Store, cast: Cast, toolbox: Toolbox, choice: Choice, task: str, *, is_quiet: bool = False) -> int:
     """Run one task in an open store; show it; return the exit code."""
-    config = config_of(job.project)
+    config = guarded_config(job.project, job.given)
     async with runner_of(store, toolbox, choice, config) as runner:
         events = runner.run(
             task,
@@ -81,6 +84,7 @@ async def run_once(job: Job, store: Store, cast: Cast, toolbox: Toolbox, choice:
             root=cast.wanted.root,
             hosts=list(cast.wanted.hosts),
             model=choice.name,
+            policies=policy_specs(job.project, job.given),
         )
         return await follow(runner, events, Shown(face=face, uid=job.place.uid, grants=grants, options=place_options(job.place)))
 
@@ -176,7 +180,7 @@ async def resume_run(job: Job, wanted: str, *, take_over: bool = False) -> int:
         head = await store.traces.head(trace.trace_id)
         is_watching = trace.status == "running" and head.owner_is_alive and not take_over
         toolbox, choice = _cast_again(job, trace, asked) if not is_watching else (Toolbox.empty(), Choice(name=asked.model, llm_call=_never))
-        async with runner_of(store, toolbox, choice, config_of(job.project)) as runner:
+        async with runner_of(store, toolbox, choice, _guards_again(job, trace)) as runner:
             if is_watching and not job.is_json:
                 tell(f"another process drives run {trace.trace_id}: watching it (Ctrl-C stops watching; --take-over takes it over)")
             elif not job.is_json:
@@ -191,6 +195,11 @@ def _cast_again(job: Job, trace: Trace, asked: Input) -> tuple[Toolbox, Choice]:
     toolbox, kept = tools_again(job, trace, asked), kept_grants(trace.trace_id) or Grants()
     choice = choose_model(job.given.model or kept.model or asked.model or None, job.project, progress=Loading() if not job.is_json else None)
     return toolbox, choice
+
+
+def _guards_again(job: Job, trace: Trace) -> AgentConfig:
+    kept = kept_grants(trace.trace_id) or Grants()
+    return guarded_config(job.project, job.given, kept.policies, [Path(folder) for folder in kept.folders])
 
 
 def tools_again(job: Job, trace: Trace, asked: Input) -> Toolbox:
@@ -208,7 +217,7 @@ def tools_again(job: Job, trace: Trace, asked: Input) -> Toolbox:
         root=str(given.root.absolute()) if given.root is not None else kept.root,
         hosts=split_names(given.hosts) or tuple(kept.hosts),
     )
-    toolbox = open_toolbox(wanted, [*folders_of(project), *(type(project.folder)(folder) for folder in kept.folders)]) if asked.tools else Toolbox.empty()
+    toolbox = open_toolbox(wanted, [*folders_of(project), *(Path(folder) for folder in kept.folders)]) if asked.tools else Toolbox.empty()
     missing = [name for name in asked.tools or () if name not in toolbox.registry]
     if missing:
         raise ConfigInvalid(f"run {trace.trace_id} uses the tools {', '.join(missing)}: name them with --tool (your own as module:registry) to go on")

@@ -86,9 +86,23 @@ def load_registry(spec: str, folders: Sequence[Path]) -> ToolRegistry:
     Raises:
         ConfigInvalid: no such module or name, its code raised, or it is something else.
     """
+    found = import_named(spec, folders, "no tools: write module:registry, such as tools_example:registry (no path, no .py)")
+    if not isinstance(found, ToolRegistry):
+        raise ConfigInvalid(
+            f"{spec!r} is a {type(found).__name__}, not a ToolRegistry: registry = agent.ToolRegistry(), then @registry.tool(…) above functions"
+        )
+    return found
+
+
+def import_named(spec: str, folders: Sequence[Path], otherwise: str) -> object:
+    """Return what `module:name` means; `otherwise` says what a spec of another form names, and how to write one.
+
+    Raises:
+        ConfigInvalid: no such module or name, or its code raised.
+    """
     module_name, _, attribute = spec.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), *attribute.split("."))):
-        raise ConfigInvalid(f"{spec!r} names no tools: write module:registry, such as tools_example:registry (no path, no .py)")
+        raise ConfigInvalid(f"{spec!r} names {otherwise}")
     module = _imported(module_name, spec, folders)
     found: object = module
     for part in attribute.split("."):
@@ -96,10 +110,6 @@ def load_registry(spec: str, folders: Sequence[Path]) -> ToolRegistry:
             others = [name for name, value in vars(module).items() if isinstance(value, ToolRegistry)]
             raise ConfigInvalid(f"{spec!r}: the module {module_name!r} has no {part!r}" + (f"; its registries are {', '.join(others)}" if others else ""))
         found = getattr(found, part)
-    if not isinstance(found, ToolRegistry):
-        raise ConfigInvalid(
-            f"{spec!r} is a {type(found).__name__}, not a ToolRegistry: registry = agent.ToolRegistry(), then @registry.tool(…) above functions"
-        )
     return found
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.options import AgentName, AllowHost, Config, Db, Json, MaxIterations, Memory, Model, Root, System, Tools, Uid
+from agent.cli.options import AgentName, AllowHost, Config, Db, Json, MaxIterations, Memory, Model, Policies, Root, System, Taint, Tools, Uid
 
 
 def chat(
@@ -13,6 +13,8 @@ def chat(
     tool: Tools = None,
     root: Root = None,
     allow_host: AllowHost = None,
+    policy: Policies = None,
+    taint: Taint = None,
     agent: AgentName = None,
     max_iterations: MaxIterations = None,
     conversation: Annotated[str | None, typer.Option("--conversation", metavar="ID", help="Go on with a conversation. [default: a new one]")] = None,
@@ -31,6 +33,17 @@ def chat(
     from agent.ids import new_id
 
     project = load_project(config)
-    given = Given(agent=agent, model=model, system=system, tools=tool, root=root, hosts=allow_host, max_iterations=max_iterations, memory=memory)
+    given = Given(
+        agent=agent,
+        model=model,
+        system=system,
+        tools=tool,
+        root=root,
+        hosts=allow_host,
+        max_iterations=max_iterations,
+        memory=memory,
+        policies=policy,
+        taint=taint,
+    )
     job = Job(place=place_of(project, db, uid), project=project, given=given, conversation=conversation or new_id(), is_json=is_json)
     raise typer.Exit(hold_chat(job))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.options import AgentName, AllowHost, Config, Db, Json, MaxIterations, Memory, Model, Root, System, Tools, TraceId, Uid
+from agent.cli.options import AgentName, AllowHost, Config, Db, Json, MaxIterations, Memory, Model, Policies, Root, System, Taint, Tools, TraceId, Uid
 from agent.errors import BadInput
 
 MAX_STDIN_CHARS = 10_000_000
@@ -19,6 +19,8 @@ def run(
     tool: Tools = None,
     root: Root = None,
     allow_host: AllowHost = None,
+    policy: Policies = None,
+    taint: Taint = None,
     agent: AgentName = None,
     max_iterations: MaxIterations = None,
     conversation: Annotated[str | None, typer.Option("--conversation", metavar="ID", help="Go on from the latest run of this conversation.")] = None,
@@ -39,7 +41,18 @@ def run(
     from agent.cli.running import Job, start_run
 
     project = load_project(config)
-    given = Given(agent=agent, model=model, system=system, tools=tool, root=root, hosts=allow_host, max_iterations=max_iterations, memory=memory)
+    given = Given(
+        agent=agent,
+        model=model,
+        system=system,
+        tools=tool,
+        root=root,
+        hosts=allow_host,
+        max_iterations=max_iterations,
+        memory=memory,
+        policies=policy,
+        taint=taint,
+    )
     job = Job(place=place_of(project, db, uid), project=project, given=given, conversation=conversation, is_json=is_json)
     raise typer.Exit(asyncio.run(start_run(job, _task(task))))
 
@@ -52,6 +65,8 @@ def resume(
     tool: Tools = None,
     root: Root = None,
     allow_host: AllowHost = None,
+    policy: Policies = None,
+    taint: Taint = None,
     db: Db = None,
     uid: Uid = None,
     config: Config = None,
@@ -67,7 +82,7 @@ def resume(
     from agent.cli.running import Job, resume_run
 
     project = load_project(config)
-    given = Given(model=model, tools=tool, root=root, hosts=allow_host, max_iterations=max_iterations)
+    given = Given(model=model, tools=tool, root=root, hosts=allow_host, max_iterations=max_iterations, policies=policy, taint=taint)
     job = Job(place=place_of(project, db, uid), project=project, given=given, is_json=is_json)
     raise typer.Exit(asyncio.run(resume_run(job, trace_id, take_over=take_over)))
 
