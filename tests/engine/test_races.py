@@ -52,8 +52,8 @@ class Slow(RamTraceStore):
         self.reached.set()
         await self.gate.wait()
 
-    async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
-        await super().open_trace(trace, steps)
+    async def open_trace(self, trace: Trace, steps: Sequence[Step], **options: Any) -> None:
+        await super().open_trace(trace, steps, **options)
         await self._answer()
 
     async def claim(self, trace_id: str, *, expected_epoch: int) -> int:
@@ -326,7 +326,8 @@ async def test_readers_of_a_run_whose_task_was_stopped_before_it_began_are_let_g
     assert types_of(resumed)[-1] == "trace_completed"
 
 
-def test_a_run_whose_event_loop_was_closed_under_it_is_taken_up_in_the_next_one(store: Meddled, tools: ToolRegistry) -> None:
+@pytest.mark.parametrize("by", ["the same runner", "another runner"])
+def test_a_run_whose_event_loop_was_closed_under_it_is_taken_up_in_the_next_one(by: str, store: Meddled, tools: ToolRegistry) -> None:
     async def wait_for_ever(messages: Any) -> str:
         await asyncio.Event().wait()
         return "never"
@@ -336,6 +337,7 @@ def test_a_run_whose_event_loop_was_closed_under_it_is_taken_up_in_the_next_one(
         return stream, (await read_until(stream, "step_started"))[-1].data["trace_id"]
 
     async def go_on(runner: AgentRunner, trace_id: str) -> list[str]:
+        runner = runner_on(store, tools) if by == "another runner" else runner
         runner.llm_call = ScriptedLLM(["done"])
         events = await collect(runner.resume(trace_id), timeout_s=5)
         await runner.aclose()

@@ -100,3 +100,51 @@ async def test_a_conversation_grows_on_the_disk_by_what_is_new(tmp_path: Path) -
 
     assert len(llm.calls[-1]["messages"]) == 119
     assert sizes[2] - sizes[1] < 1.5 * (sizes[1] - sizes[0])
+
+
+async def test_of_many_runs_of_one_conversation_that_begin_at_once_one_goes_on_and_the_others_are_told(make: Any, store: Store) -> None:
+    others_were_told = asyncio.Event()
+
+    async def wait(_: Any) -> str:
+        await others_were_told.wait()
+        return "one"
+
+    runners = [make(wait, "two") for _ in range(4)]
+    refused: list[str] = []
+
+    async def talk(number: int) -> str:
+        try:
+            events = await collect(runners[number % 4].run(f"t{number}", conversation_id="talk", enable_memory=False))
+        except ConversationBusy as error:
+            refused.append(str(error))
+            if len(refused) == 7:
+                others_were_told.set()
+            return "busy"
+        return events[-1].type
+
+    endings = await asyncio.gather(*(talk(number) for number in range(8)))
+
+    assert sorted(endings) == ["busy"] * 7 + ["trace_completed"]
+    assert len(await store.traces.list_traces(conversation_id="talk")) == 1
+    assert all("is running; resume or cancel it first" in sentence for sentence in refused)
+
+
+async def test_a_run_that_begins_while_another_of_the_conversation_ends_goes_on_from_that_one(make: Any, store: Store) -> None:
+    """The other one begins and ends between the look at the conversation and the first step."""
+    llm = ScriptedLLM(["one", "two"], by_calls=True)
+    first, second = make(llm=llm), make(llm=llm)
+    seen = second._engine._conversations.latest
+    looked: list[Any] = []
+
+    async def look(*place: Any) -> Any:
+        found = await seen(*place)
+        if not looked:
+            looked.append(found)
+            await collect(first.run("a", conversation_id="talk", enable_memory=False))
+        return found
+
+    second._engine._conversations.latest = look
+    await collect(second.run("b", conversation_id="talk", enable_memory=False))
+
+    assert looked == [None]
+    assert [m["content"] for m in llm.calls[-1]["messages"]] == ["a", "one", "b"]

@@ -75,7 +75,6 @@ def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: 
         BadInput: task or messages have no usable shape.
         ToolNotFound: no such tool.
     """
-    _check_kinds(request)
     system, messages = _system_and_messages(request.system_prompt, _messages(request.messages, redactor), redactor)
     names = list(dict.fromkeys(request.tools)) if request.tools else []
     stored, unstored = split_settings(request.keywords)
@@ -102,7 +101,12 @@ def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: 
     )
 
 
-def _check_kinds(request: Request) -> None:
+def check_kinds(request: Request) -> None:
+    """Return where all that a caller gave has the kind of thing that it is to be.
+
+    Raises:
+        BadInput: says which has not.
+    """
     required: dict[str, Any] = {"model": request.model, "agent_type": request.agent_type}
     optional: dict[str, Any] = {"system_prompt": request.system_prompt, "conversation_id": request.conversation_id}
     for name, text in required.items():

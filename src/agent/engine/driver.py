@@ -15,7 +15,7 @@ from agent.engine.beginning import task_text
 from agent.engine.decider import Decider
 from agent.engine.doubts import doubted, examined, worker_of
 from agent.engine.draft import Draft, expire
-from agent.engine.executing import run_tool, stop_all, stopped
+from agent.engine.executing import Outcome, apart, run_tool, stop_all, stopped, take_ended
 from agent.engine.feed import Feed
 from agent.engine.log import ending_changes
 from agent.engine.recalling import recall
@@ -26,9 +26,9 @@ from agent.models.payloads import Payload
 from agent.models.trace import Trace
 from agent.storage.protocols import TraceHead
 from agent.tools.context import ToolContext
+from agent.tools.invoke import Interrupted
 
 logger = logging.getLogger("agent")
-Outcome = list[Payload]  # what became of one call: its result, or a doubt and what the probe said
 
 
 class Driver:
@@ -48,7 +48,7 @@ class Driver:
         self._requests: list[Payload] = []  # a pause or cancel of a run that has no log
         self.was_fenced = False
         self._recorded_status: str | None = None  # the ending that this driver put into the trace
-        self._running: dict[str, asyncio.Task[Outcome]] = {}
+        self._running: dict[str, asyncio.Task[Outcome | Interrupted]] = {}
         self._contexts: dict[str, ToolContext] = {}
         self.on_news: Callable[[], None] | None = None
         self._heard = -1  # the largest sequence that the log was seen to have
@@ -244,16 +244,17 @@ class Driver:
             return
         for call in calls:
             if call.call.call_id not in self._running:
-                self._running[call.call.call_id] = asyncio.create_task(self._run(call), name=f"tool {call.call.call_id}")
+                self._running[call.call.call_id] = asyncio.create_task(apart(self._run(call)), name=f"tool {call.call.call_id}")
         news = asyncio.ensure_future(self._news.wait())
         try:
             done, _ = await asyncio.wait((*self._running.values(), news), return_when=asyncio.FIRST_COMPLETED)
         finally:
             news.cancel()
-        ended = [call_id for call_id, task in self._running.items() if task in done]
-        outcomes = [fact for call_id in ended for fact in self._running.pop(call_id).result()]
+        outcomes, stop = take_ended(self._running, done)
         if outcomes:
             await self._record(outcomes)
+        if stop is not None:
+            raise stop.error
 
     async def _run(self, call: CallState) -> Outcome:
         call_id = call.call.call_id
@@ -310,7 +311,8 @@ class Driver:
 
     def _finished(self) -> dict[str, Outcome]:
         """Return what is known of the calls that ran, which are then forgotten."""
-        outcomes = {k: t.result() for k, t in self._running.items() if t.done() and not t.cancelled() and t.exception() is None}
+        ended = {k: t.result() for k, t in self._running.items() if t.done() and not t.cancelled() and t.exception() is None}
+        outcomes = {k: outcome for k, outcome in ended.items() if not isinstance(outcome, Interrupted)}
         self._running.clear()
         return outcomes
 

@@ -11,14 +11,14 @@ from agent.core.fold import advance, fold, start
 from agent.core.prompt import continues_of
 from agent.core.state import RunState
 from agent.core.telling import tell, tell_ending
-from agent.engine.beginning import Request, input_of, trace_of
+from agent.engine.beginning import Request, check_kinds, input_of, trace_of
 from agent.engine.conversations import Conversations
 from agent.engine.driver import Driver
 from agent.engine.feed import Watcher
 from agent.engine.following import Follower
 from agent.engine.log import PlainLog, as_trace_log, head_of
 from agent.engine.shop import RunNeeds, Shop
-from agent.errors import Fenced, LimitNotRaised, SettingMissing, Unsupported
+from agent.errors import ConversationBusy, Fenced, LimitNotRaised, SettingMissing, Unsupported
 from agent.events import AgentEvent
 from agent.ids import new_id
 from agent.models.trace import ENDED, Step, step_id_of
@@ -26,6 +26,7 @@ from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog, TraceStore
 
 T = TypeVar("T")
+MAX_BEGINNINGS = 20  # how often a run of a conversation is begun anew because another one was first
 LOOK_S = 1.0  # how often a watcher of another process's run makes sure that its owner lives
 
 
@@ -49,7 +50,8 @@ class Engine:
         self._launch(driver)
         return driver, watcher
 
-    async def _recorded(self, request: Request, deps: Any) -> tuple[Driver, Step]:
+    async def _recorded(self, request: Request, deps: Any, attempts: int = MAX_BEGINNINGS) -> tuple[Driver, Step]:
+        check_kinds(request)
         place = None
         if request.conversation_id is not None:
             place = await self._conversations.latest(as_trace_log(self.store, "continue a conversation"), request.conversation_id, request.uid)
@@ -63,8 +65,15 @@ class Engine:
         step = Step(step_id_of(trace_id, 0), trace_id, payload.step_type, 0, (), payload.to_data(), trace.created_at, 1)
         if isinstance(self.shop.log, PlainLog):
             await self.shop.log.open_trace(trace, [step], inherited=inherited)
-        else:
+        elif request.conversation_id is None:
             await self.shop.log.open_trace(trace, [step])
+        else:
+            try:
+                await self.shop.log.open_trace(trace, [step], only_after=place[0] if place else "")
+            except ConversationBusy:  # another run of it was recorded since: go on from that one, if it has ended
+                if attempts <= 1:
+                    raise
+                return await self._recorded(request, deps, attempts - 1)
         state = advance(start(inherited), step)
         return Driver(self.shop, trace, state, epoch=1, needs=RunNeeds({n: request.keywords[n] for n in payload.unstored}, deps)), step
 

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from typing import Any
+from collections.abc import Awaitable, Container
+from typing import Any, TypeAlias
 
 import agent.models.payloads as said
 from agent.core.calls import safe_name
@@ -12,12 +13,15 @@ from agent.core.wording import wording
 from agent.engine.planning import Plan
 from agent.engine.shop import BoundState, RunNeeds, Shop
 from agent.errors import ToolArgumentsInvalid, ToolFailed, ToolNotStarted, ToolTimeout
+from agent.models.payloads import Payload
 from agent.models.trace import Trace
 from agent.tools.context import ToolContext
-from agent.tools.invoke import invoke, to_text
+from agent.tools.invoke import Interrupted, invoke, to_text
 from agent.tools.tool import Tool
 
 logger = logging.getLogger("agent")
+Outcome: TypeAlias = list[Payload]
+"""What became of one call: its result, or a doubt and what the probe said."""
 MAX_ERROR_CHARS = 4_000  # of an exception's text that the model is told
 
 
@@ -121,6 +125,28 @@ def _settled(
         error_type=error_type,
         is_untrusted=plan.tool.is_untrusted and is_executed,
     )
+
+
+async def apart(running: Awaitable[Outcome]) -> Outcome | Interrupted:
+    """Return the outcome of a call that runs in a task of its own; an interruption from the keyboard too, which must not break out of the loop there."""
+    try:
+        return await running
+    except KeyboardInterrupt as stop:
+        return Interrupted(stop)
+
+
+def take_ended(tasks: dict[str, "asyncio.Task[Outcome | Interrupted]"], done: Container[Any]) -> tuple[list[Payload], Interrupted | None]:
+    """Take the calls that have ended out of `tasks`; return what came of them, and the interruption if there was one: its call stays in."""
+    facts: list[Payload] = []
+    stop: Interrupted | None = None
+    for call_id in [call_id for call_id, task in tasks.items() if task in done]:
+        outcome = tasks[call_id].result()
+        if isinstance(outcome, Interrupted):
+            stop = outcome
+        else:
+            facts += outcome
+            del tasks[call_id]
+    return facts, stop
 
 
 async def stop_all(tasks: dict[str, "asyncio.Task[Any]"], contexts: dict[str, ToolContext], grace_s: float) -> None:

@@ -17,7 +17,7 @@ from agent.storage.protocols import TraceHead, TraceLog, TraceStore
 class RunLog(Protocol):
     """What driving a run needs of a log; `TraceLog` has all of it."""
 
-    async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
+    async def open_trace(self, trace: Trace, steps: Sequence[Step], *, only_after: str | None = None) -> None:
         """Record a new trace with its first steps."""
         ...
 
@@ -33,7 +33,7 @@ class RunLog(Protocol):
 class Unrecorded:
     """A log that keeps nothing: runs without a trace store. They cannot be resumed, watched or decided later."""
 
-    async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
+    async def open_trace(self, trace: Trace, steps: Sequence[Step], *, only_after: str | None = None) -> None:
         """Do nothing."""
 
     async def add_steps(self, trace_id: str, steps: Sequence[Step], *, epoch: int | None = None, changes: Mapping[str, Any] | None = None) -> None:
@@ -54,7 +54,7 @@ class PlainLog:
         self.store = store
         self._expanders: dict[str, Expander] = {}
 
-    async def open_trace(self, trace: Trace, steps: Sequence[Step], *, inherited: Messages | None = None) -> None:
+    async def open_trace(self, trace: Trace, steps: Sequence[Step], *, only_after: str | None = None, inherited: Messages | None = None) -> None:
         """Record a new trace, then its steps one by one."""
         await self.store.create_trace(trace)
         self._expanders[trace.trace_id] = Expander(inherited)

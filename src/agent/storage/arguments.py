@@ -29,6 +29,7 @@ def checks_arguments(*, unless: frozenset[str] = frozenset(), unicode_only: bool
     """
 
     def decorate(adapter: type[T]) -> type[T]:
+        """Wrap the methods in place."""
         for name, method in list(vars(adapter).items()):
             if not name.startswith("_") and name not in unless and inspect.iscoroutinefunction(method):
                 setattr(adapter, name, _checked(method, unicode_only=unicode_only))
@@ -44,6 +45,7 @@ def _checked(method: Callable[..., Awaitable[Any]], *, unicode_only: bool) -> Ca
 
     @functools.wraps(method)
     async def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """Check, then do."""
         for value, (name, check) in zip(args, by_place, strict=False):  # too many: the method itself says so
             if check is not None:
                 check(value, name)

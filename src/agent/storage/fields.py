@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, get_args
 
 from agent.clock import as_utc, from_ms, to_ms
-from agent.errors import BadInput
-from agent.models.trace import Status, Trace
+from agent.errors import BadInput, ConversationBusy
+from agent.models.trace import ENDED, Status, Trace
 from agent.models.value import replace
 from agent.storage.codec import checked_name
 from agent.storage.plain import plain
@@ -25,6 +25,16 @@ def checked_trace(trace: Trace) -> Trace:
     if trace.fork_at is not None and trace.parent_trace_id is None:
         raise BadInput(f"fork_at is {trace.fork_at!r}, and there is no parent_trace_id: name the trace that this one goes on from")
     return replace(trace, **fields)
+
+
+def check_newest(trace: Trace, newest_id: str | None, status: str | None, only_after: str) -> None:
+    """Return where a new trace is to follow the newest one of its conversation, and does.
+
+    Raises:
+        ConversationBusy: there is another one by now, or it has not ended.
+    """
+    if (newest_id or "") != only_after or (status is not None and status not in ENDED):
+        raise ConversationBusy(f"conversation {trace.conversation_id!r}: its run {newest_id} is {status or 'not there'}, and was begun by someone else")
 
 
 def checked_changes(changes: Mapping[str, Any]) -> dict[str, Any]:

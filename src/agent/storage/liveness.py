@@ -4,37 +4,48 @@ import os
 import secrets
 import socket
 import sys
+from asyncio import AbstractEventLoop
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 BEAT_TTL_S = 30.0
 """A heartbeat older than this is over."""
 
-_open: set[str] = set()  # owners of the stores that this process has open
+_open: dict[str, Mapping[str, AbstractEventLoop]] = {}  # owners of the stores that this process has open, with the loops that drive their traces
 
 
-def new_owner() -> str:
-    """Return the owner string of a store that this process opens, and count it as open until `release`."""
+def new_owner(driven: Mapping[str, AbstractEventLoop] | None = None) -> str:
+    """Return the owner string of a store that this process opens, and count it as open until `release`.
+
+    `driven` is looked into when it is asked for: a trace whose event loop was closed has no driver, though its process lives.
+    """
     host, boot = _here()
     pid = os.getpid()
     owner = "|".join((host, boot, str(pid), _started(pid), secrets.token_hex(4)))
-    _open.add(owner)
+    _open[owner] = driven if driven is not None else {}
     return owner
 
 
 def release(owner: str) -> None:
     """Count the owner's store as closed."""
-    _open.discard(owner)
+    _open.pop(owner, None)
 
 
-def is_alive(owner: str | None, beat_ms: int | None, now_ms: int) -> bool:
-    """Return whether that owner can still be driving: its beat is not over and, on this machine, its process is there."""
+def is_alive(owner: str | None, beat_ms: int | None, now_ms: int, trace_id: str = "") -> bool:
+    """Return whether that owner can still be driving: its beat is not over and, on this machine, its process is there (and in this one, its event loop)."""
     if owner is None or beat_ms is None or now_ms - beat_ms > BEAT_TTL_S * 1000:
         return False
     host, boot, pid, started, _ = (*owner.split("|"), "", "", "", "", "")[:5]
     if (host, boot) != _here() or not pid.isdecimal():
         return True  # another machine: its beat is all that is known
-    return owner in _open if int(pid) == os.getpid() else _is_running(int(pid), started)
+    return is_driving_here(owner, trace_id) if int(pid) == os.getpid() else _is_running(int(pid), started)
+
+
+def is_driving_here(owner: str, trace_id: str) -> bool:
+    """Return whether a store of this process is open, and the event loop in which it drives a trace too."""
+    driven = _open.get(owner)
+    return driven is not None and not (trace_id in driven and driven[trace_id].is_closed())
 
 
 @cache

@@ -84,16 +84,20 @@ class TraceLog(TraceStore, Protocol):
         """Return all steps by sequence, whole: every `llm_call` with its `messages`; an unknown trace has none."""
         ...
 
-    async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
+    async def open_trace(self, trace: Trace, steps: Sequence[Step], *, only_after: str | None = None) -> None:
         """Record a new trace with its first steps in one commit; this store's owner drives it, its epoch is 1.
 
         With `fork_at` the trace is a fork: all reading shows the steps of its parent up to that sequence as they are there, by
         their own ids, and then its own, which begin at `fork_at` + 1. Nothing is copied; its chain goes on from the parent's.
 
+        With `only_after` (a trace id; "" for none) only if that is the newest of the trace's conversation and uid, and has ended:
+        of two runs that begin at once one is first.
+
         Raises:
             TraceExists: the id is taken.
             TraceNotFound, StepNotFound: of a fork: there is no such parent (of this uid), or it has no step `fork_at`.
             BadInput: of a fork: it is one too many of forks of forks.
+            ConversationBusy: another run of the conversation was first, or goes on. Nothing was written.
         """
         ...
 

@@ -52,9 +52,9 @@ def arm(log: TraceLog, points: KillPoints) -> None:
     """Have a store come by a point before and after each of its durable writes."""
     opened, added, claimed = log.open_trace, log.add_steps, log.claim
 
-    async def open_trace(trace: Trace, steps: Sequence[Step]) -> None:
+    async def open_trace(trace: Trace, steps: Sequence[Step], **options: Any) -> None:
         """As the store does, with a point on either side."""
-        await _around("open_trace", lambda: opened(trace, steps))
+        await _around("open_trace", lambda: opened(trace, steps, **options))
 
     async def add_steps(trace_id: str, steps: Sequence[Step], *, epoch: int | None = None, changes: Mapping[str, Any] | None = None) -> None:
         """As the store does, with a point on either side."""

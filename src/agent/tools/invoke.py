@@ -6,7 +6,7 @@ import inspect
 import json
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.errors import ToolFailed, ToolNotStarted, ToolTimeout
 from agent.tools.context import ToolContext, running
@@ -18,6 +18,12 @@ GRACE_S = 1.0  # how long a cancelled async tool may clean up before it is left 
 
 _left_alone: dict[asyncio.Task[Any], str] = {}  # tools that ignored their cancellation, with the key of their call; kept, or they would be collected
 _in_threads: set[str] = set()  # keys of the calls that have a thread, also of those that nobody waits for any more
+
+
+class Interrupted(NamedTuple):
+    """In place of a task's result: it was interrupted by the keyboard, or wanted to look so."""
+
+    error: KeyboardInterrupt
 
 
 async def invoke(tool: Tool, arguments: dict[str, Any], context: ToolContext, *, default_timeout_s: float | None) -> Any:
@@ -131,7 +137,10 @@ async def _within(tool: Tool, awaitable: Awaitable[Any], context: ToolContext, l
     if task.done():
         if task.cancelled():
             raise _gave_up(tool)
-        return task.result()
+        result = task.result()
+        if isinstance(result, Interrupted):
+            raise result.error
+        return result
     context.cancelled.set()
     await _stop(task, context)
     raise _too_long(tool, limit_s)
@@ -142,6 +151,8 @@ async def _shielded(tool: Tool, awaitable: Awaitable[Any]) -> Any:
         return await awaitable
     except SystemExit as stop:  # would end the whole loop
         raise _wanted_exit(tool, stop) from None
+    except KeyboardInterrupt as stop:  # a task that raises it breaks out of the loop: it is told to who waits for the tool
+        return Interrupted(stop)
 
 
 async def _stop(task: asyncio.Future[Any], context: ToolContext) -> None:

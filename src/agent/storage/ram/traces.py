@@ -1,5 +1,6 @@
 """The record of runs in memory: the same codec and the same answers as on a disk, gone when the process ends."""
 
+import asyncio
 from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,7 +14,7 @@ from agent.models.value import replace
 from agent.storage import liveness, restore
 from agent.storage.arguments import checks_arguments
 from agent.storage.codec import Coded, Row, blob_bytes, encode_step, encode_steps
-from agent.storage.fields import checked_changes, checked_trace
+from agent.storage.fields import check_newest, checked_changes, checked_trace
 from agent.storage.lineage import Origin, check_fork, seam
 from agent.storage.protocols import TraceHead
 from agent.storage.prune import Standing, Wanted, removable
@@ -27,6 +28,7 @@ class _Record:
         self.trace, self.no = trace, no
         self.epoch = 0
         self.owner: str | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None  # in which its owner drives it
         self.sequences: list[int] = []
         self.rows: dict[int, Row] = {}
         self.names: dict[str, int] = {}
@@ -82,14 +84,19 @@ class RamTraceStore:
         self._record_new(checked_trace(trace))
         return trace.trace_id
 
-    async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
+    async def open_trace(self, trace: Trace, steps: Sequence[Step], *, only_after: str | None = None) -> None:
         """See `TraceLog`."""
         trace = checked_trace(trace)
         coded = encode_steps(trace.trace_id, steps, 1)
         _check_order(trace.trace_id, 0 if trace.fork_at is None else trace.fork_at + 1, coded)
         _check_names({}, coded)
+        if only_after is not None:
+            same = (r.trace for r in reversed(self._records.values()) if (r.trace.uid, r.trace.conversation_id) == (trace.uid, trace.conversation_id))
+            newest = next(same, None)
+            check_newest(trace, newest.trace_id if newest else None, newest.status if newest else None, only_after)
         record = self._record_new(trace)
         record.owner, record.epoch = self.owner, 1
+        record.loop = asyncio.get_running_loop()
         self._add(record, coded)
 
     async def add_step(self, step: Step) -> str:
@@ -126,6 +133,7 @@ class RamTraceStore:
         if record.epoch != expected_epoch:
             raise Fenced(trace_id, expected_epoch)
         record.epoch, record.owner = expected_epoch + 1, self.owner
+        record.loop = asyncio.get_running_loop()
         record.trace = replace(record.trace, status="running", completed_at=None)
         return record.epoch
 
@@ -139,7 +147,7 @@ class RamTraceStore:
     async def head(self, trace_id: str) -> TraceHead:
         """See `TraceLog`."""
         record = self._record(trace_id)
-        is_alive = record.owner == self.owner
+        is_alive = record.owner == self.owner and not (record.loop is not None and record.loop.is_closed())
         return TraceHead(trace=checked_trace(record.trace), next_sequence=record.next_sequence, epoch=record.epoch, owner=record.owner, owner_is_alive=is_alive)
 
     async def read_steps(self, trace_id: str, *, after: int = -1, limit: int | None = None) -> list[Step]:
@@ -312,7 +320,7 @@ def _is_old(trace: Trace, wanted: Wanted) -> bool:
 def _change(record: _Record, checked: Mapping[str, Any]) -> None:
     fields = dict(checked)
     if "owner" in fields:
-        record.owner = fields.pop("owner")
+        record.owner, record.loop = fields.pop("owner"), None
     if "status" in fields:
         record.seal = record.link or None
     if fields:

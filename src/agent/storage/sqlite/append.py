@@ -9,6 +9,7 @@ from agent.clock import to_ms
 from agent.errors import BadInput, Fenced, SequenceTaken, TraceExists, TraceNotFound
 from agent.models.trace import Trace
 from agent.storage.codec import Coded, pack
+from agent.storage.fields import check_newest
 from agent.storage.lineage import check_fork, seam
 from agent.storage.sqlite.rows import SqliteRows
 from agent.storage.unicode import findable
@@ -73,6 +74,17 @@ def insert_trace(db: sqlite3.Connection, trace: Trace, columns: Mapping[str, Any
         check_fork(SqliteRows(db), trace)
     row = {**columns, "owner": owner, "epoch": 1 if owner else 0}
     db.execute(f"insert into trace({', '.join(row)}) values({', '.join('?' * len(row))})", tuple(row.values()))  # our own column names
+
+
+def check_conversation(db: sqlite3.Connection, trace: Trace, only_after: str) -> None:
+    """Return where the newest trace of the conversation is `only_after` ("": none), and has ended.
+
+    Raises:
+        ConversationBusy: it is another one, or goes on.
+    """
+    found = db.execute("select id, status from trace where conversation=? and uid is ? order by no desc limit 1", (trace.conversation_id, trace.uid)).fetchone()
+    newest_id, status = found or (None, None)
+    check_newest(trace, newest_id, status, only_after)
 
 
 class Tip(NamedTuple):

@@ -32,8 +32,8 @@ class SqliteTraceStore:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.owner = liveness.new_owner()
-        self._driven: set[str] = set()  # traces that this store owns: while there are any, the writer beats
+        self._driven: dict[str, asyncio.AbstractEventLoop] = {}  # traces that this store owns, and where: while there are any, the writer beats
+        self.owner = liveness.new_owner(self._driven)
         self._tips: dict[str, append.Tip] = {}  # ends of the traces that are driven here
         self._next_beat = 0.0
         database.writer.pulse = self._pulse
@@ -58,13 +58,15 @@ class SqliteTraceStore:
         await self.database.write(lambda db: append.insert_trace(db, trace, columns, owner=None))
         return trace.trace_id
 
-    async def open_trace(self, trace: Trace, steps: Sequence[Step]) -> None:
+    async def open_trace(self, trace: Trace, steps: Sequence[Step], *, only_after: str | None = None) -> None:
         """See `TraceLog`."""
         trace = checked_trace(trace)
         columns, coded = append.columns_of(_fields(trace)), encode_steps(trace.trace_id, steps, 1)
 
         def record(db: sqlite3.Connection) -> None:
             """Record trace, steps and owner."""
+            if only_after is not None:
+                append.check_conversation(db, trace, only_after)
             append.insert_trace(db, trace, columns, owner=self.owner)
             append.append_steps(db, trace.trace_id, coded, {}, epoch=1)
             self._beat_if_due(db)
@@ -137,7 +139,7 @@ class SqliteTraceStore:
     async def head(self, trace_id: str) -> TraceHead:
         """See `TraceLog`."""
         trace, following, epoch, owner, beat = await self.database.read(lambda db: rows.read_head(db, trace_id), is_small=True)
-        return TraceHead(trace=trace, next_sequence=following, epoch=epoch, owner=owner, owner_is_alive=liveness.is_alive(owner, beat, _now_ms()))
+        return TraceHead(trace=trace, next_sequence=following, epoch=epoch, owner=owner, owner_is_alive=liveness.is_alive(owner, beat, _now_ms(), trace_id))
 
     async def read_steps(self, trace_id: str, *, after: int = -1, limit: int | None = None) -> list[Step]:
         """See `TraceLog`."""
@@ -234,8 +236,10 @@ class SqliteTraceStore:
             self._drives(trace_id, is_driving=False)
 
     def _drives(self, trace_id: str, *, is_driving: bool) -> None:
-        (self._driven.add if is_driving else self._driven.discard)(trace_id)
-        if not is_driving:
+        if is_driving:
+            self._driven[trace_id] = asyncio.get_running_loop()
+        else:
+            self._driven.pop(trace_id, None)
             self._tips.pop(trace_id, None)
         self.database.drivers = len(self._driven)
 
@@ -249,7 +253,8 @@ class SqliteTraceStore:
             self._next_beat = time.monotonic() + PULSE_S
 
     def _pulse(self) -> Change | None:
-        return (lambda db: append.beat(db, self.owner, _now_ms())) if self._driven else None
+        is_there = any(not loop.is_closed() for loop in list(self._driven.values()))  # in the writer's thread: the event loop may change them meanwhile
+        return (lambda db: append.beat(db, self.owner, _now_ms())) if is_there else None
 
 
 def _fields(trace: Trace) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from agent.errors import BadInput, Fenced, SequenceTaken, TraceExists, TraceNotFound
+from agent.errors import BadInput, ConversationBusy, Fenced, SequenceTaken, TraceExists, TraceNotFound
 from agent.models.trace import Trace
 from agent.storage.protocols import TraceLog
 from agent.testing.contracts.trace_samples import MOMENT, fact, opened, recorded, sequences
@@ -34,6 +34,28 @@ class TraceAppendsContract:
         with pytest.raises(SequenceTaken):
             await store.open_trace(other, [fact(other, 0), fact(other, 2)])
         assert await store.get_trace(other.trace_id) is None
+
+    async def test_of_two_traces_that_begin_after_the_same_one_of_a_conversation_one_is_recorded(self, store: TraceLog) -> None:
+        """`open_trace` with `only_after` raises ConversationBusy where another one is the newest, or it has not ended."""
+
+        async def begin(after: str, uid: str = "ada") -> str:
+            """Open a trace of the conversation after the one that is named."""
+            trace = Trace.create(uid=uid, conversation_id="talk")
+            await store.open_trace(trace, [fact(trace, 0)], only_after=after)
+            return trace.trace_id
+
+        first, other = await asyncio.gather(begin(""), begin(""), return_exceptions=True)
+        newest, refusal = (first, other) if isinstance(first, str) else (other, first)
+        assert isinstance(newest, str)
+        assert isinstance(refusal, ConversationBusy)
+        with pytest.raises(ConversationBusy):
+            await begin(newest)  # it runs
+        assert await begin("", uid="bob")  # another's conversation
+        await store.update_trace(newest, status="completed")
+        with pytest.raises(ConversationBusy):
+            await begin("")
+        following = await begin(newest)
+        assert [trace.trace_id for trace in await store.list_traces(uid="ada")] == [following, newest]
 
     async def test_steps_are_appended_whole_or_not_at_all(self, store: TraceLog) -> None:
         """`add_steps`: a gap, or a step that cannot be held, and nothing was written."""
