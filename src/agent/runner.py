@@ -123,7 +123,12 @@ class AgentRunner:
             keywords=kwargs,
         )
         driver, watcher = await self._engine.start(request, deps)
-        async for event in self._engine.stream(driver, watcher):
+        try:
+            while watcher.events or await watcher.more():  # not through `stream`: every event would be handed on once more
+                yield watcher.take()
+        finally:
+            driver.feed.leave(watcher)
+        async for event in self._engine.after(driver, watcher):
             yield event
 
     async def resume(

@@ -31,11 +31,12 @@ def fold(steps: Iterable[Step], state: RunState | None = None) -> RunState:
     return state
 
 
-def advance(state: RunState, step: Step) -> RunState:
-    """Return the state after one more step; `state` itself is untouched."""
+def advance(state: RunState, step: Step, payload: said.Payload | None = None) -> RunState:
+    """Return the state after one more step; `state` itself is untouched. Who has the step's payload already hands it in."""
     change = _CHANGES.get(step.step_type)
     if change is not None:
-        payload = payload_of(step)
+        if payload is None:
+            payload = payload_of(step)
         if type(payload) is not said.Other:
             return change(state, step, payload)
     return replace(state, next_sequence=max(state.next_sequence, step.sequence + 1))

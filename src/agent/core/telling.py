@@ -10,11 +10,14 @@ from agent.models.payloads import payload_of
 from agent.models.trace import Step
 
 
-def tell(step: Step, state: RunState) -> list[AgentEvent]:
+def tell(step: Step, state: RunState, payload: said.Payload | None = None) -> list[AgentEvent]:
     """Return the events of one step; `state` is the one after it. Endings are told by `tell_ending`."""
     teller = _TELLERS.get(step.step_type)
-    payload = payload_of(step) if teller else None
-    if teller is None or type(payload) is said.Other:
+    if teller is None:
+        return []
+    if payload is None:
+        payload = payload_of(step)
+    if type(payload) is said.Other:
         return []
     name, data = teller(payload, state)
     if name is None:

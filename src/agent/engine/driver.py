@@ -82,8 +82,7 @@ class Driver:
             self.hear(self._heard)  # what was heard of while the append was under way
             self._recorded_status = draft.status or self._recorded_status
             if self.feed.has_watchers:
-                for step, state in zip(draft.steps, draft.states, strict=True):
-                    self.feed.publish(*tell(step, state))
+                self.feed.publish(*[event for step, state, payload in draft.told for event in tell(step, state, payload)])
             return
         raise StoreError(f"trace {self.trace.trace_id!r}: other writers were first {self.shop.config.max_append_attempts} times")
 

@@ -140,17 +140,20 @@ class Engine:
 
     async def stream(self, driver: Driver, watcher: Watcher) -> AsyncIterator[AgentEvent]:
         """Yield the events of a run that is driven here, then raise what failed it. The run goes on if the reader goes away."""
-        last = -1
         try:
-            while (event := await watcher.get()) is not None:
-                last = max(last, event.data.get("sequence", -1))
-                yield event
+            while watcher.events or await watcher.more():
+                yield watcher.take()
         finally:
             driver.feed.leave(watcher)
+        async for event in self.after(driver, watcher):
+            yield event
+
+    async def after(self, driver: Driver, watcher: Watcher) -> AsyncIterator[AgentEvent]:
+        """Yield what a watcher that got no more missed: what another process drives now, or was dropped. Then raise what failed the run."""
         if driver.feed.is_over and driver.task is not None:
             await asyncio.wait((driver.task,))  # what its end means for this engine is then known
         if (driver.was_fenced or watcher.is_behind) and isinstance(self.store, TraceLog):
-            async for event in self.watch(driver.trace.trace_id, after=last):
+            async for event in self.watch(driver.trace.trace_id, after=watcher.last):
                 yield event
         if driver.error is not None:
             raise driver.error

@@ -53,7 +53,7 @@ _NUMBER = re.compile(f"(?:0|[1-9][0-9]{{0,{NUMBER_LIMIT - 1}}})").fullmatch
 _salts: list[bytes] = []
 
 
-class Coded(NamedTuple):
+class Coded(msgspec.Struct, frozen=True, gc=False):
     """A step as it goes to the disk, without its link: that is made in the commit."""
 
     sequence: int
@@ -92,16 +92,20 @@ def encode_step(step: Step, epoch: int | None = None) -> Coded:
     if type(sequence) is not int or not 0 <= sequence < SEQUENCE_LIMIT:
         raise BadInput(f"step {step.step_id!r} has the sequence {sequence!r}: it is to be a whole number from 0 on")
     kind = step.step_type if step.step_type in _KINDS else checked_name(step.step_type, "step_type")
-    name = None if step.step_id in ("", step_id_of(trace_id, sequence)) else checked_name(step.step_id, "step_id")
-    if not isinstance(step.data, Mapping):
-        raise BadInput(f"step {step.step_id!r} has data of type {type(step.data).__name__}: it is to be a dict")
-    data, blobs = _encode_data(kind, plain(step.data, "data"))
-    salt = _salt()
+    name = None if step.step_id in (f"{trace_id}/{sequence}", "") else checked_name(step.step_id, "step_id")
+    given = step.data
+    if type(given) is not dict and not isinstance(given, Mapping):
+        raise BadInput(f"step {step.step_id!r} has data of type {type(given).__name__}: it is to be a dict")
+    data, blobs = _encode_data(kind, plain(given, "data"))
+    try:
+        salt = _salts.pop()  # atomic: threads may share the pool
+    except IndexError:
+        salt = _salt()
     commit = chain.commitment(salt, data)
     at = to_ms(step.created_at)  # a naive moment counts as local time there
-    return Coded(
-        sequence, step.epoch if epoch is None else epoch, kind, at, parents_text(trace_id, step.parent_ids), name, _deflate(data) + salt, commit, blobs
-    )
+    parents = parents_text(trace_id, step.parent_ids)
+    stored = (data if len(data) <= DEFLATE_ABOVE else _deflate(data)) + salt
+    return Coded(sequence, step.epoch if epoch is None else epoch, kind, at, parents, name, stored, commit, blobs)
 
 
 def encode_steps(trace_id: str, steps: Sequence[Step], epoch: int | None = None) -> list[Coded]:
@@ -142,8 +146,10 @@ def parents_text(trace_id: str, parent_ids: Sequence[str]) -> str:
     if isinstance(parent_ids, str):
         raise BadInput(f"parent_ids is the text {parent_ids!r:.100}: it is to be a list of step ids")
     head = f"{trace_id}/"
-    if len(parent_ids) == 1 and type(parent_ids[0]) is str and parent_ids[0].startswith(head) and _is_number(parent_ids[0][len(head) :]):
-        return parent_ids[0][len(head) :]  # by far the most steps rest on one other
+    if len(parent_ids) == 1:  # by far the most steps rest on one other
+        parent = parent_ids[0]
+        if type(parent) is str and parent.startswith(head) and _NUMBER(tail := parent[len(head) :]):
+            return tail
     derived: list[str] = []
     for parent in parent_ids:
         tail = parent[len(head) :] if isinstance(parent, str) and parent.startswith(head) else ""
@@ -293,12 +299,10 @@ def _data_of(body: bytes, decode: Callable[[bytes], Any] | None) -> dict[str, An
 
 
 def _salt() -> bytes:
-    try:
-        return _salts.pop()  # atomic: threads may share the pool
-    except IndexError:
-        drawn = os.urandom(chain.SALT_SIZE * 256)  # one call for many: each costs a switch to the kernel
-        _salts.extend(drawn[n : n + chain.SALT_SIZE] for n in range(chain.SALT_SIZE, len(drawn), chain.SALT_SIZE))
-        return drawn[: chain.SALT_SIZE]
+    """Return one salt, and lay in many more: each draw costs a switch to the kernel."""
+    drawn = os.urandom(chain.SALT_SIZE * 256)
+    _salts.extend(drawn[n : n + chain.SALT_SIZE] for n in range(chain.SALT_SIZE, len(drawn), chain.SALT_SIZE))
+    return drawn[: chain.SALT_SIZE]
 
 
 # ---- back

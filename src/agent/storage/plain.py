@@ -21,6 +21,7 @@ from agent.errors import BadInput
 DEPTH = 200
 """How deep lists and dicts may be nested."""
 
+MANY = 16  # items that are looked at one by one
 _LEAVES = frozenset({str, int, float, bool, NoneType, bytes})
 _TEXT = frozenset({str})
 
@@ -48,22 +49,24 @@ def unheld(data: Mapping[str, Any]) -> str:
 
 def _is_plain(value: Any, depth: int) -> bool:
     kind = type(value)
-    if kind in _LEAVES:
-        return True
-    if not depth:
-        return False
-    if kind is list:
-        items = value
-    elif kind is dict:
+    if kind is dict:
         if not _TEXT.issuperset(map(type, value)):
             return False
         items = value.values()
+    elif kind is list:
+        items = value
     else:
+        return kind in _LEAVES
+    if not depth:
         return False
-    if _LEAVES.issuperset(map(type, items)):  # no Python code per item: by far the most are leaves
+    if len(value) > MANY and _LEAVES.issuperset(map(type, items)):  # no Python code per item
         return True
-    for item in items:  # noqa: SIM110  # no generator: this is asked of every payload
-        if type(item) not in _LEAVES and not _is_plain(item, depth - 1):
+    for item in items:  # no generator: this is asked of every payload
+        kind = type(item)
+        if kind is dict or kind is list:
+            if not _is_plain(item, depth - 1):
+                return False
+        elif kind not in _LEAVES:
             return False
     return True
 

@@ -17,8 +17,11 @@ from agent.storage.unicode import findable
 _TIP = """select t.no, t.epoch, t.tail, s.seq, s.hash, t.fork_at from trace t
     left join step s on s.trace=t.no and s.seq=(select max(seq) from step where trace=t.no) where t.id=?"""
 _INSERT = "insert into step(trace, seq, epoch, kind, at, parents, data, hash) values(?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_FENCED = """insert into step(trace, seq, epoch, kind, at, parents, data, hash)
-    select no, ?, ?, ?, ?, ?, ?, ? from trace where id=? and epoch=? and tail is null"""
+_FENCED_HEAD = "insert into step(trace, seq, epoch, kind, at, parents, data, hash) "
+_FENCED_ROW = "select no, ?, ?, ?, ?, ?, ?, ? from trace where id=? and epoch=? and tail is null"
+FEW = 8
+"""Steps that one statement may append: more than a usual commit has."""
+_FENCED = [_FENCED_HEAD + " union all ".join([_FENCED_ROW] * count) for count in range(FEW + 1)]
 _STALE_MS = 86_400_000  # a beat older than a day tells nothing any more
 
 _COLUMNS = {
@@ -95,33 +98,44 @@ class Tip(NamedTuple):
     link: bytes
 
 
-def append_after(db: sqlite3.Connection, trace_id: str, steps: Sequence[Coded], columns: Mapping[str, Any], *, epoch: int, tip: Tip) -> Tip | None:
-    """Append steps after a tip that is known, in one statement with the fence; None where the tip or the epoch is old.
+class Ready(NamedTuple):
+    """Steps as the parameters of one statement, and the end of the trace after it."""
 
-    Safe against other processes: what they append takes the next number, which is unique; a step with a gap before it sets
-    `tail`; and who takes the trace over raises the epoch.
+    row: tuple[Any, ...]
+    count: int
+    tip: Tip
+
+
+def ready(trace_id: str, steps: Sequence[Coded], *, epoch: int, tip: Tip) -> Ready | None:
+    """Return steps made ready for `append_after`; None where they do not simply follow the tip."""
+    count, link, following = len(steps), tip.link, tip.sequence + 1
+    if not 0 < count <= FEW:
+        return None
+    row: tuple[Any, ...] = ()
+    for step in steps:
+        sequence = step.sequence
+        if sequence != following or step.name is not None or step.blobs:
+            return None
+        link = step.link(link, trace_id)
+        row += (sequence, step.epoch, step.kind, step.at, step.parents, step.data, link, trace_id, epoch)
+        following += 1
+    return Ready(row, count, Tip(tip.no, following - 1, link))
+
+
+def append_after(db: sqlite3.Connection, trace_id: str, ready: Ready) -> Tip | None:
+    """Append steps after a tip that is known, in one statement with the fence, which needs no transaction around it.
+
+    Returns the new end; None, with nothing appended, where the tip or the epoch is old. Safe against other processes: what
+    they append takes the next number, which is unique; a step with a gap before it sets `tail`; and who takes the trace over
+    raises the epoch.
 
     Raises:
-        SequenceTaken: nothing of it may stand.
+        SequenceTaken: nothing of it stands.
     """
-    first, link = steps[0], steps[0].link(tip.link, trace_id)
-    if first.sequence != tip.sequence + 1 or first.name is not None or first.blobs:
-        return None
-    row = (first.sequence, first.epoch, first.kind, first.at, first.parents, first.data, link, trace_id, epoch)
     try:
-        if not db.execute(_INSERT_FENCED, row).rowcount:
-            return None
+        return ready.tip if db.execute(_FENCED[ready.count], ready.row).rowcount else None
     except sqlite3.IntegrityError as error:
-        raise SequenceTaken(trace_id, first.sequence) from error
-    following = first.sequence + 1
-    for step in steps[1:]:
-        if step.sequence != following:
-            raise SequenceTaken(trace_id, step.sequence)
-        link = step.link(link, trace_id)
-        _insert(db, tip.no, step, link)
-        following += 1
-    set_columns(db, tip.no, columns, link)
-    return Tip(tip.no, following - 1, link)
+        raise SequenceTaken(trace_id, ready.row[0]) from error
 
 
 def append_steps(db: sqlite3.Connection, trace_id: str, steps: Sequence[Coded], columns: Mapping[str, Any], *, epoch: int | None) -> Tip:

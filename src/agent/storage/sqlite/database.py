@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 from agent.errors import StoreClosed
 from agent.storage.sqlite.faults import code_of, fault_of
 from agent.storage.sqlite.schema import connect, prepare
-from agent.storage.sqlite.writer import Outcome, Work, Writer, as_ours, roll_back
+from agent.storage.sqlite.writer import Outcome, Work, Writer, as_ours
 
 T = TypeVar("T")
 
@@ -78,8 +78,10 @@ class Database:
                 return value
         return await self._hand_over(change, is_alone=False)
 
-    async def write_as_driver(self, change: Callable[[sqlite3.Connection], T]) -> T:
-        """Make a change as `write` does, for a run that lets others have their turn by itself: the shortest way there is.
+    async def write_statement(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Make a change that is one statement, as `write` does, for a run that lets others have their turn by itself.
+
+        The shortest way there is: alone, a statement is its own transaction, and neither begun nor committed by another.
 
         Raises:
             StoreFull, StoreBusy, StoreUnusable, StoreClosed: as `write`.
@@ -87,13 +89,10 @@ class Database:
         is_quick = self.drivers == 1 and self._may_block_loop and not self.writer.pending and self.writer.pace_s <= QUICK_S
         if not is_quick or self._is_closed or not self._here_lock.acquire(blocking=False):
             return await self.write(change)
-        db, began = self._here, time.perf_counter()
+        began = time.perf_counter()
         try:
-            db.execute("begin immediate")
-            value = change(db)
-            db.execute("commit")
+            value = change(self._here)
         except Exception as error:  # noqa: BLE001  # it is the caller's, and goes to the caller
-            roll_back(db)
             if code_of(error) != sqlite3.SQLITE_BUSY:
                 raise as_ours(error, self.path) from error.__cause__
         else:

@@ -96,14 +96,11 @@ class SqliteTraceStore:
 
     async def _append_fenced(self, trace_id: str, coded: list[Coded], columns: Mapping[str, Any], epoch: int) -> None:
         tip = self._tips.pop(trace_id, None)
-
-        def change(db: sqlite3.Connection) -> append.Tip:
-            """Append after the end that is known, or after the one that is found."""
-            after = append.append_after(db, trace_id, coded, columns, epoch=epoch, tip=tip) if tip is not None and coded else None
-            return after or append.append_steps(db, trace_id, coded, columns, epoch=epoch)
-
+        ready = append.ready(trace_id, coded, epoch=epoch, tip=tip) if tip is not None and not columns else None
         try:
-            after = await self.database.write_as_driver(change)
+            after = await self.database.write_statement(lambda db: append.append_after(db, trace_id, ready)) if ready is not None else None
+            if after is None:
+                after = await self.database.write(lambda db: append.append_steps(db, trace_id, coded, columns, epoch=epoch))
         except Fenced:
             self._drives(trace_id, is_driving=False)
             raise
