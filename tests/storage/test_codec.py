@@ -109,18 +109,18 @@ def test_an_erased_payload_keeps_its_commitment_and_nothing_else() -> None:
     assert commitment_of(erased) == coded.commitment
     assert erase(erased) == erased
     assert len(erased) == 1 + SIZE
-    assert back(coded._replace(data=erased)).data == {"erased": True}
+    assert back(replace(coded, data=erased)).data == {"erased": True}
 
 
 @pytest.mark.parametrize("broken", [b"", b"\xff", b"\x81\xa1", b"x" * 30, b"{" * 30, b"\x82" * 30, zlib.compress(b"{}")[:-2] + b"\1" * SALT_SIZE, None, 7])
 def test_a_damaged_row_is_named(broken: Any) -> None:
     with pytest.raises(StoreUnusable, match="t/0 is damaged"):
-        back(encode_step(step())._replace(data=broken))
+        back(replace(encode_step(step()), data=broken))
 
 
 def test_a_missing_blob_is_named() -> None:
     with pytest.raises(StoreUnusable, match="of step t/0 is missing"):
-        back(encode_step(step(value="x" * 70_000))._replace(blobs=()))
+        back(replace(encode_step(step(value="x" * 70_000)), blobs=()))
 
 
 @pytest.mark.parametrize(

@@ -41,21 +41,28 @@ def calls_of(raw: Any, sequence: int, taken: Container[str] = ()) -> tuple[Call,
     if not raw:
         return ()
     entries = raw if isinstance(raw, list) else [raw]
+    if len(entries) == 1:  # the usual case
+        return (_call_of(entries[0], sequence, 0, (), taken),)
     calls: list[Call] = []
     here: set[str] = set()
     for position, entry in enumerate(entries):
-        item = entry if isinstance(entry, dict) else {}
-        function = item.get("function")
-        if not isinstance(function, dict):
-            function = item
-        given, name = item.get("id"), function.get("name")
-        message_id = given if isinstance(given, str) and given and given not in here and given not in taken else _own_id(sequence, position, here, taken)
-        here.add(message_id)
-        calls.append(Call(call_id_of(sequence, position), message_id, name if isinstance(name, str) else "", function.get("arguments"), position))
+        call = _call_of(entry, sequence, position, here, taken)
+        here.add(call.message_id)
+        calls.append(call)
     return tuple(calls)
 
 
-def _own_id(sequence: int, position: int, here: set[str], taken: Container[str]) -> str:
+def _call_of(entry: Any, sequence: int, position: int, here: Container[str], taken: Container[str]) -> Call:
+    item = entry if isinstance(entry, dict) else {}
+    function = item.get("function")
+    if not isinstance(function, dict):
+        function = item
+    given, name = item.get("id"), function.get("name")
+    message_id = given if isinstance(given, str) and given and given not in here and given not in taken else _own_id(sequence, position, here, taken)
+    return Call(f"{sequence}.{position}", message_id, name if isinstance(name, str) else "", function.get("arguments"), position)
+
+
+def _own_id(sequence: int, position: int, here: Container[str], taken: Container[str]) -> str:
     """Return an id that nothing before it has: the run's own sequence is not enough, other runs of the conversation count like it."""
     message_id, others = f"call_{sequence}_{position}", 1
     while message_id in here or message_id in taken:

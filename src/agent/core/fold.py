@@ -1,15 +1,18 @@
 """What has happened: the state after a list of steps. Pure, total, and the same however the steps are cut."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
+
+import msgspec
 
 import agent.models.payloads as said
 from agent.core.calls import calls_of, message_tool_call, safe_name
 from agent.core.messages import Messages
 from agent.core.state import Answer, CallState, PromptMark, RunState, Source, Used
 from agent.core.wording import wording
+from agent.models.bulk import Bulk
 from agent.models.message import Message, system_message, tool_message, user_message
-from agent.models.payloads import payload_of
+from agent.models.payloads import PAYLOADS
 from agent.models.trace import Step
 from agent.models.value import replace
 
@@ -26,20 +29,23 @@ def start(inherited: Messages | None = None) -> RunState:
 def fold(steps: Iterable[Step], state: RunState | None = None) -> RunState:
     """Return the state after `steps`, which go on from `state`."""
     state = state if state is not None else start()
-    for step in steps:
-        state = advance(state, step)
+    with Bulk():
+        for step in steps:
+            state = advance(state, step)
     return state
 
 
 def advance(state: RunState, step: Step, payload: said.Payload | None = None) -> RunState:
     """Return the state after one more step; `state` itself is untouched. Who has the step's payload already hands it in."""
-    change = _CHANGES.get(step.step_type)
-    if change is not None:
-        if payload is None:
-            payload = payload_of(step)
-        if type(payload) is not said.Other:
-            return change(state, step, payload)
-    return replace(state, next_sequence=max(state.next_sequence, step.sequence + 1))
+    known = _KNOWN.get(step.step_type)
+    if known is None:
+        return replace(state, next_sequence=_next(state, step))
+    if payload is None:
+        try:
+            payload = msgspec.convert(step.data, known[0])
+        except (msgspec.ValidationError, TypeError):  # anyone may write anything: it is part of the graph, not of the state
+            return replace(state, next_sequence=_next(state, step))
+    return known[1](state, step, payload)
 
 
 def _next(state: RunState, step: Step) -> int:
@@ -124,21 +130,28 @@ def _in_system(messages: Messages, block: str) -> Messages:
 
 
 def _llm_call(state: RunState, step: Step, payload: said.LlmCall) -> RunState:
-    before = _answered(state)
+    before = _answered(state) if state.turn else state.messages
     if payload.is_final_call:
         before = before.plus(user_message(wording("final", _language(state))))
-    calls = () if payload.is_final_call else calls_of(payload.tool_calls, step.sequence, before.call_ids)
+    calls = () if payload.is_final_call or not payload.tool_calls else calls_of(payload.tool_calls, step.sequence, before.call_ids)
     content = payload.response or ""
     message: Message = {"role": "assistant", "content": content}
-    if calls:
-        message["tool_calls"] = [message_tool_call(call) for call in calls]  # once: every later prompt has it
+    if len(calls) == 1:  # the usual case, without two more frames
+        message["tool_calls"] = [message_tool_call(calls[0])]
+        turn: tuple[CallState, ...] = (CallState(calls[0]),)
+        message_ids: Sequence[str] = (calls[0].message_id,)
+    else:
+        turn = tuple([CallState(call) for call in calls])
+        message_ids = [call.message_id for call in calls]
+        if calls:
+            message["tool_calls"] = [message_tool_call(call) for call in calls]  # once: every later prompt has it
     if payload.provider_state is not None:
         message["provider_state"] = payload.provider_state
     says_something = content or calls or payload.provider_state is not None
     changed = replace(
         state,
-        messages=before.plus_reply(message, [call.message_id for call in calls]) if says_something else before,  # providers refuse an empty message
-        turn=tuple([CallState(call) for call in calls]),
+        messages=before.plus_reply(message, message_ids) if says_something else before,  # providers refuse an empty message
+        turn=turn,
         turn_id=step.step_id,
         turn_sequence=step.sequence,
         tip=(step.step_id,),
@@ -172,19 +185,20 @@ def _going(state: RunState, step: Step) -> str:
 
 
 def _with_call(state: RunState, step: Step, call_id: str, change: Callable[[CallState], CallState]) -> RunState:
-    turn = state.turn
-    if len(turn) == 1:  # the usual case, without a walk
-        turn = (change(turn[0]),) if turn[0].call.call_id == call_id and turn[0].result is None else turn
-    else:
-        turn = tuple([change(c) if c.call.call_id == call_id and c.result is None else c for c in turn])
+    turn = tuple([change(c) if c.call.call_id == call_id and c.result is None else c for c in state.turn])
     return replace(state, turn=turn, next_sequence=_next(state, step))
 
 
-def _tool_started(state: RunState, step: Step, payload: said.ToolStarted) -> RunState:
-    def begun(c: CallState) -> CallState:
-        return CallState(c.call, step.epoch, step.created_at, payload.attempt, c.request, c.request_id, c.decision)
+def _begun(c: CallState, step: Step, payload: said.ToolStarted) -> CallState:
+    return CallState(c.call, step.epoch, step.created_at, payload.attempt, c.request, c.request_id, c.decision)
 
-    after = _with_call(state, step, payload.call_id, begun)
+
+def _tool_started(state: RunState, step: Step, payload: said.ToolStarted) -> RunState:
+    turn = state.turn
+    if len(turn) == 1 and turn[0].call.call_id == payload.call_id and turn[0].result is None:  # the usual case, without a walk
+        after = replace(state, turn=(_begun(turn[0], step, payload),), next_sequence=_next(state, step))
+    else:
+        after = _with_call(state, step, payload.call_id, lambda c: _begun(c, step, payload))
     return after if state.stopped_epoch < 0 else replace(after, status=_going(state, step))
 
 
@@ -193,7 +207,7 @@ def _tool_call(state: RunState, step: Step, payload: said.ToolCall) -> RunState:
     turn = state.turn
     if len(turn) == 1 and turn[0].call.call_id == payload.call_id and turn[0].result is None:  # the usual case, without a walk
         turn, is_new = (), True
-        messages = state.messages.plus(tool_message(state.turn[0].call.message_id, safe_name(state.turn[0].call.name), text))
+        messages = state.messages.plus_reply(tool_message(state.turn[0].call.message_id, safe_name(state.turn[0].call.name), text))
     else:
         is_new = any(c.call.call_id == payload.call_id and c.result is None for c in turn)
         turn = tuple([replace(c, result=text) if c.call.call_id == payload.call_id and c.result is None else c for c in turn])
@@ -303,3 +317,4 @@ _CHANGES: dict[str, Callable[[RunState, Step, Any], RunState]] = {
     "failure": _failure,
     "cancelled": _cancelled,
 }
+_KNOWN = {name: (PAYLOADS[name], change) for name, change in _CHANGES.items()}

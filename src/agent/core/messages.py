@@ -1,27 +1,28 @@
 """A list of messages as a value: it grows in O(1) and old versions stay valid."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+
+import msgspec
 
 from agent.models.message import Message
 
 
-class Messages:
+class Messages(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Versions share one list; a second branch off an old version copies. Message ids of tool calls are known in O(1)."""
 
-    __slots__ = ("_call_ids", "_items", "count")
+    _items: list[Message] = []
+    count: int = 0
+    _call_ids: set[str] = set()
 
-    def __init__(self, items: list[Message] | None = None, count: int = 0, call_ids: set[str] | None = None) -> None:
-        self._items: list[Message] = items if items is not None else []
-        self._call_ids: set[str] = call_ids if call_ids is not None else set()
-        self.count = count
-
-    def plus_reply(self, message: Message, call_ids: Iterable[str]) -> "Messages":
-        """Return the version with a model's reply at its end, whose tool calls have these ids."""
-        if len(self._items) != self.count:
+    def plus_reply(self, message: Message, call_ids: Sequence[str] = ()) -> "Messages":
+        """Return the version with one message at its end, whose tool calls have these ids."""
+        items = self._items
+        if len(items) != self.count:
             return self.plus(message)
-        self._items.append(message)
-        self._call_ids.update(call_ids)
-        return Messages(self._items, self.count + 1, self._call_ids)
+        items.append(message)
+        if call_ids:
+            self._call_ids.update(call_ids)
+        return Messages(items, self.count + 1, self._call_ids)
 
     def plus(self, *messages: Message) -> "Messages":
         """Return the version with `messages` at its end."""

@@ -6,9 +6,8 @@ from agent.core.decide import expired_calls
 from agent.core.fold import advance
 from agent.core.state import RunState
 from agent.errors import ModelRejected
-from agent.models.payloads import Payload, payload_of
+from agent.models.payloads import Other, Payload, payload_of
 from agent.models.trace import Step, step_id_of
-
 
 _FLAT = frozenset({"tool_started", "tool_call"})  # what state and watchers take from these is text and numbers: nobody can change it
 
@@ -32,7 +31,7 @@ class Draft:
         step = Step(step_id_of(trace_id, sequence), trace_id, kind, sequence, parents, payload.to_data(), self._at, self._epoch)
         if kind not in _FLAT:
             payload = payload_of(step)  # as it will be read back, with nothing in it that somebody else can change
-        self.state = state = advance(self.state, step, payload)
+        self.state = state = advance(self.state, step, payload if type(payload) is not Other else None)
         if kind == "llm_call" and state.turn_id != step.step_id:
             raise ModelRejected("the model's reply cannot be read back as it would be recorded")  # asked again, it would be asked for ever
         self.steps.append(step)

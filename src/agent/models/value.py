@@ -1,10 +1,6 @@
 """The base of immutable values: compact, quick to make, compared by content."""
 
-from typing import Any, TypeVar
-
 import msgspec
-
-V = TypeVar("V", bound="Value")
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -15,6 +11,5 @@ class Value(msgspec.Struct, frozen=True):
     """
 
 
-def replace(value: V, **changes: Any) -> V:
-    """Return a copy of `value` with `changes`."""
-    return msgspec.structs.replace(value, **changes)
+replace = msgspec.structs.replace
+"""`replace(value, field=…)` returns a copy of a value with changes. The function itself: a run makes several copies a step."""

@@ -338,6 +338,7 @@ class Page:
         """
         trace_id, add, decode, before, moment = self.trace_id, self.steps.append, self._decode, None, from_ms(0)
         met, shaped = self._met, self._shaped
+        rests, above = "", parents_of(trace_id, "")
         for sequence, epoch, kind, at, parents, data, name in rows:
             try:
                 first = data[0]
@@ -348,7 +349,8 @@ class Page:
                     payload = decode(data[:_UNSALTED]) if first >= _MAP else self._other(data)
                     if type(payload) is list:
                         payload = with_keys(payload)
-                above = (f"{trace_id}/{parents}",) if parents.isdecimal() else parents_of(trace_id, parents)
+                if parents != rests:  # the steps of a turn rest on the same one
+                    above, rests = (f"{trace_id}/{parents}",) if parents.isdecimal() else parents_of(trace_id, parents), parents
                 if at != before:  # steps of one commit have one moment
                     before, moment = at, from_ms(at)
                 step = Step(name or f"{trace_id}/{sequence}", trace_id, kind, sequence, above, payload, moment, epoch)

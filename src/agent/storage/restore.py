@@ -7,6 +7,7 @@ from agent.core.fold import fold, start
 from agent.core.messages import Messages
 from agent.core.prompt import continues_of, expand, final_messages, needs
 from agent.errors import StepNotFound
+from agent.models.bulk import Bulk
 from agent.models.trace import Step, sequence_of
 from agent.storage.codec import NAME_LIMIT, Page, Row
 from agent.storage.lineage import Origins, Segment, lineage, part_with
@@ -41,7 +42,8 @@ def lean(rows: Rows, trace_id: str, found: Sequence[Row]) -> list[Step]:
         StoreUnusable: a row is damaged, or a blob is missing.
     """
     page = Page(trace_id)
-    page.add(found)
+    with Bulk():
+        page.add(found)
     if page.wanted:
         page.fill(rows.blobs(page.wanted))
     return page.steps

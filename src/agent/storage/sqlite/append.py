@@ -102,7 +102,7 @@ class Ready(NamedTuple):
     """Steps as the parameters of one statement, and the end of the trace after it."""
 
     row: tuple[Any, ...]
-    count: int
+    steps: int
     tip: Tip
 
 
@@ -133,7 +133,7 @@ def append_after(db: sqlite3.Connection, trace_id: str, ready: Ready) -> Tip | N
         SequenceTaken: nothing of it stands.
     """
     try:
-        return ready.tip if db.execute(_FENCED[ready.count], ready.row).rowcount else None
+        return ready.tip if db.execute(_FENCED[ready.steps], ready.row).rowcount else None
     except sqlite3.IntegrityError as error:
         raise SequenceTaken(trace_id, ready.row[0]) from error
 
