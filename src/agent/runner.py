@@ -122,14 +122,9 @@ class AgentRunner:
             limits=bounds,
             keywords=kwargs,
         )
-        driver, watcher = await self._engine.start(request, deps)
-        try:
-            while watcher.events or await watcher.more():  # not through `stream`: every event would be handed on once more
-                yield watcher.take()
-        finally:
-            driver.feed.leave(watcher)
-        async for event in self._engine.after(driver, watcher):
-            yield event
+        with await self._engine.start(request, deps) as reading:
+            while reading.events or await reading.more():
+                yield reading.take()
 
     async def resume(
         self, trace_id: str, *, limits: Mapping[str, Any] | None = None, take_over: bool = False, deps: Any = None, uid: str | None = None, **kwargs: Any

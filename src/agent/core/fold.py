@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-import msgspec
-
 import agent.models.payloads as said
 from agent.core.calls import calls_of, message_tool_call, safe_name
 from agent.core.messages import Messages
@@ -12,7 +10,7 @@ from agent.core.state import Answer, CallState, PromptMark, RunState, Source, Us
 from agent.core.wording import wording
 from agent.models.bulk import Bulk
 from agent.models.message import Message, system_message, tool_message, user_message
-from agent.models.payloads import PAYLOADS
+from agent.models.payloads import PAYLOADS, UNREADABLE, read_data
 from agent.models.trace import Step
 from agent.models.value import replace
 
@@ -42,8 +40,8 @@ def advance(state: RunState, step: Step, payload: said.Payload | None = None) ->
         return replace(state, next_sequence=_next(state, step))
     if payload is None:
         try:
-            payload = msgspec.convert(step.data, known[0])
-        except (msgspec.ValidationError, TypeError):  # anyone may write anything: it is part of the graph, not of the state
+            payload = read_data(step.data, known[0])
+        except UNREADABLE:  # anyone may write anything: it is part of the graph, not of the state
             return replace(state, next_sequence=_next(state, step))
     return known[1](state, step, payload)
 

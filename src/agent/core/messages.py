@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from agent.models.message import Message
+from agent.models.value import Value
 
 
-class Messages(msgspec.Struct, frozen=True, eq=False, gc=False):
+class Messages(Value, frozen=True, eq=False, gc=False):
     """Versions share one list; a second branch off an old version copies. Message ids of tool calls are known in O(1)."""
 
     _items: list[Message] = []

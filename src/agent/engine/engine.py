@@ -14,9 +14,9 @@ from agent.core.telling import tell, tell_ending
 from agent.engine.beginning import Request, check_kinds, input_of, trace_of
 from agent.engine.conversations import Conversations
 from agent.engine.driver import Driver
-from agent.engine.feed import Watcher
 from agent.engine.following import Follower
 from agent.engine.log import PlainLog, as_trace_log, head_of
+from agent.engine.reading import Reading
 from agent.engine.shop import RunNeeds, Shop
 from agent.errors import ConversationBusy, Fenced, LimitNotRaised, SettingMissing, Unsupported
 from agent.events import AgentEvent
@@ -42,13 +42,13 @@ class Engine:
 
     # ---- beginning
 
-    async def start(self, request: Request, deps: Any) -> tuple[Driver, Watcher]:
-        """Record a new run, begin to drive it, and return its driver with a watcher that misses nothing."""
+    async def start(self, request: Request, deps: Any) -> Reading:
+        """Record a new run, begin to drive it, and return a reader that misses nothing."""
         driver, first = await self._whole(self._recorded(request, deps))
-        watcher = driver.feed.subscribe()
+        reading = self.reading(driver)
         driver.feed.publish(*tell(first, driver.state))
         self._launch(driver)
-        return driver, watcher
+        return reading
 
     async def _recorded(self, request: Request, deps: Any, attempts: int = MAX_BEGINNINGS) -> tuple[Driver, Step]:
         check_kinds(request)
@@ -138,25 +138,10 @@ class Engine:
 
     # ---- watching
 
-    async def stream(self, driver: Driver, watcher: Watcher) -> AsyncIterator[AgentEvent]:
-        """Yield the events of a run that is driven here, then raise what failed it. The run goes on if the reader goes away."""
-        try:
-            while watcher.events or await watcher.more():
-                yield watcher.take()
-        finally:
-            driver.feed.leave(watcher)
-        async for event in self.after(driver, watcher):
-            yield event
-
-    async def after(self, driver: Driver, watcher: Watcher) -> AsyncIterator[AgentEvent]:
-        """Yield what a watcher that got no more missed: what another process drives now, or was dropped. Then raise what failed the run."""
-        if driver.feed.is_over and driver.task is not None:
-            await asyncio.wait((driver.task,))  # what its end means for this engine is then known
-        if (driver.was_fenced or watcher.is_behind) and isinstance(self.store, TraceLog):
-            async for event in self.watch(driver.trace.trace_id, after=watcher.last):
-                yield event
-        if driver.error is not None:
-            raise driver.error
+    def reading(self, driver: Driver) -> Reading:
+        """Return a reader of a run that is driven here: it gets what is told from now on."""
+        trace_id, has_log = driver.trace.trace_id, isinstance(self.store, TraceLog)
+        return Reading(driver, lambda last: self.watch(trace_id, after=last) if has_log else None)
 
     async def watch(self, trace_id: str, *, after: int = -1, uid: str | None = None) -> AsyncIterator[AgentEvent]:
         """Yield the durable events past `after`, then live ones until the run rests or nobody drives it any more."""
@@ -165,32 +150,29 @@ class Engine:
         driver = self.driver_of(trace_id)
         if driver is not None and driver.feed.is_over:  # it has told its ending already
             driver = None
-        watcher = driver.feed.subscribe() if driver else None
+        reading = self.reading(driver) if driver else None
         told: list[AgentEvent] = []
         try:
             state = await self._read(log, trace_id, None, after, told)
             for event in told:
                 yield event
-            if driver is not None and watcher is not None:
-                async for event in self._rest_of(driver, watcher, state.next_sequence - 1):
+            if driver is not None and reading is not None:
+                async for event in self._rest_of(driver, reading, state.next_sequence - 1):
                     yield event
                 return
         finally:
-            if driver is not None and watcher is not None:
-                driver.feed.leave(watcher)
+            if reading is not None:
+                reading.leave()
         async for event in self._watch_others(log, head, state):
             yield event
 
-    async def _rest_of(self, driver: Driver, watcher: Watcher, told: int) -> AsyncIterator[AgentEvent]:
-        async for event in self._quietly(driver, watcher):
-            if event.type == "awaiting_user_action" or event.data.get("sequence", told + 1) > told:
-                yield event
-
-    async def _quietly(self, driver: Driver, watcher: Watcher) -> AsyncIterator[AgentEvent]:
-        """Yield as `stream` does; what failed the run was told by its last event, and is raised to its own reader only."""
+    async def _rest_of(self, driver: Driver, reading: Reading, told: int) -> AsyncIterator[AgentEvent]:
+        """Yield what is past the steps told already. What failed the run was told by its last event, and is raised to its own reader only."""
         try:
-            async for event in self.stream(driver, watcher):
-                yield event
+            while reading.events or await reading.more():
+                event = reading.take()
+                if event.type == "awaiting_user_action" or event.data.get("sequence", told + 1) > told:
+                    yield event
         except Exception:
             if driver.error is None:
                 raise
@@ -262,10 +244,10 @@ class Engine:
             async for event in self.watch(trace_id, after=state.next_sequence - 1):
                 yield event
             return
-        watcher = driver.feed.subscribe()
-        self._launch(driver)
-        async for event in self.stream(driver, watcher):
-            yield event
+        with self.reading(driver) as reading:
+            self._launch(driver)
+            while reading.events or await reading.more():
+                yield reading.take()
 
     async def _taken(self, log: TraceLog, head: TraceHead, state: RunState, needs: RunNeeds, raised: said.Input | None) -> tuple[Driver, None]:
         trace_id = head.trace.trace_id

@@ -299,6 +299,9 @@ PAYLOADS: dict[str, type[Payload]] = {
     )
 }  # fmt: skip
 _OTHER = Other()
+read_data = msgspec.convert
+"""`read_data(step.data, kind)` returns the payload; raises one of `UNREADABLE` where the data do not fit. The function itself: a long log calls it often."""
+UNREADABLE = (msgspec.ValidationError, TypeError)
 
 
 def payload_of(step: Step) -> Payload:
@@ -307,6 +310,6 @@ def payload_of(step: Step) -> Payload:
     if kind is None:
         return _OTHER
     try:
-        return msgspec.convert(step.data, kind)
-    except (msgspec.ValidationError, TypeError):
+        return read_data(step.data, kind)
+    except UNREADABLE:
         return _OTHER

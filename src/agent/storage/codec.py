@@ -337,8 +337,7 @@ class Page:
             StoreUnusable: a row cannot be read; says which.
         """
         trace_id, add, decode, before, moment = self.trace_id, self.steps.append, self._decode, None, from_ms(0)
-        met, shaped = self._met, self._shaped
-        rests, above = "", parents_of(trace_id, "")
+        met, shaped, rests, above = self._met, self._shaped, "", parents_of(trace_id, "")
         for sequence, epoch, kind, at, parents, data, name in rows:
             try:
                 first = data[0]
