@@ -1,8 +1,10 @@
 """Settings of a runner, and the result of a single call."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agent.models.compaction import CompactionStrategy
 from agent.models.policy import Policy
 
 ANONYMOUS = "anonymous"
@@ -45,6 +47,12 @@ class AgentConfig:
     max_append_attempts: int = 1_000  # how often an append that another process overtook is tried again
     policies: list[Policy] = field(default_factory=list)  # asked in this order before every call; each can only add a question or a refusal
     taint: Literal["off", "warn", "ask"] = "off"  # what an unsafe call meets after a result of a tool that is declared untrusted
+    compaction: CompactionStrategy | Literal["summary", "off"] = "summary"  # how the oldest turns of a long run are folded
+    context_window: int | Mapping[str, int] | None = None  # tokens; by the run's model, or for all; None: as the model itself knows it
+    compact_at: float = 0.8  # share of the context window from which on the oldest turns are folded
+    compact_keep: float = 0.3  # share of it that the turns that stay may have
+    keep_turns: int = 2  # turns that stay in any case
+    compact_retry_after: int = 5  # model calls after an attempt that failed
     limits: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)  # name → value: replaced by [secret:NAME] wherever text enters
     redact_environment: bool = True  # also values of environment variables whose names end in KEY, TOKEN, SECRET or PASSWORD

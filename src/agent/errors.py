@@ -19,6 +19,7 @@ AgentError
 │   ├── ConversationBusy  LimitNotRaised
 ├── ModelError                a model call failed
 │   ├── ModelUnavailable (may be retried)  ModelRejected (may not)  ModelNotConfigured
+│   └── ContextTooLong        a ModelRejected: the prompt is longer than the model takes
 └── ToolFailed                the model is told; never ends a run
     ├── ToolArgumentsInvalid  ToolTimeout  ToolNotStarted  ToolRefused
 """
@@ -274,6 +275,10 @@ class ModelUnavailable(ModelError):
 
 class ModelRejected(ModelError):
     """The provider refused the request (key, name, shape, safety): the same call fails again."""
+
+
+class ContextTooLong(ModelRejected):
+    """The prompt is longer than the model takes: a shorter one may succeed."""
 
 
 class ModelNotConfigured(ModelError):

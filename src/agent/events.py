@@ -13,6 +13,7 @@ EventType = Literal[
     "awaiting_user_action",
     "tool_executing",
     "tool_result",
+    "compacted",
     "conclusion",
     "trace_completed",
     "limit_reached",

@@ -6,6 +6,7 @@ from typing import Any
 
 import agent.models.payloads as said
 from agent.clock import now
+from agent.core.compact import Window, folding_of
 from agent.core.decide import Action, Attend, Begin, CallModel, Conclude, MarkInDoubt, Open, ReachLimit, ReadMemory, Rest, Settle, Wait, decide
 from agent.core.fold import advance, start
 from agent.core.messages import Messages
@@ -108,6 +109,22 @@ class RandomRun:
             self._add_raw(self.rng.choice(("later_kind", "subrun", "tool_call")), {"call_id": [], "x": any_json(self.rng)})
         elif chance < 0.15:
             self.epoch += 1
+        elif chance < 0.25:
+            self._add(self._compaction())
+
+    def _compaction(self) -> said.Compaction:
+        """A folding as it would be planned, one of places that fit nothing, or an attempt that failed."""
+        rng, through = self.rng, self.state.next_sequence - 1
+        if rng.random() < 0.2:
+            return said.Compaction(through=through, summary="", error="no", is_model_call=True, prompt_tokens=3)
+        window = Window(tokens=rng.choice((1, 20, 100)), keep=rng.choice((0.0, 0.5)), keep_turns=rng.choice((0, 1, 2)))
+        folding = folding_of(self.state, window)
+        if folding is None or rng.random() < 0.3:
+            some = [rng.randrange(-2, 12) for _ in range(4)]
+            return said.Compaction(through=through, summary="torn", first=some[0], until=some[1], pinned=some[2:])
+        return said.Compaction(
+            through=through, summary="so far", first=folding.first, until=folding.until, pinned=list(folding.pinned), scale=rng.choice((0.5, 1.0, 3.0))
+        )
 
     def _act(self, action: Action) -> None:
         match action:

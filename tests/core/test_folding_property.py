@@ -154,7 +154,7 @@ def test_the_random_runs_reach_every_kind_of_step() -> None:
 
     assert seen >= {
         "input", "memory_read", "llm_call", "tool_started", "tool_call", "approval_requested", "approval_decided", "in_doubt", "in_doubt_resolved",
-        "conclusion", "limit_reached", "paused", "failure", "cancelled", "feedback", "later_kind",
+        "conclusion", "limit_reached", "paused", "failure", "cancelled", "feedback", "later_kind", "compaction",
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agent.config import AgentConfig
 from agent.core.fold import fold, start
 from agent.core.prompt import continues_of
+from agent.core.wording import wording
 from agent.engine.conversations import Conversations
 from agent.events import AgentEvent
 from agent.models.memory import Experience
@@ -39,6 +40,10 @@ class RandomModel:
     async def __call__(self, messages: Any, model: str, tools: Any = None, **settings: Any) -> dict[str, Any]:
         """Return some reply, or raise."""
         assert shape_faults(messages, is_request=True) == []
+        if messages[0]["content"] == wording("compact_system"):
+            if self.rng.random() < 0.3:
+                raise RuntimeError("overloaded")
+            return {"content": self.rng.choice(("", "so far")), "tool_calls": None}
         if self.rng.random() < 0.1:
             raise RuntimeError("overloaded")
         self.seen.append(messages)
@@ -78,6 +83,7 @@ async def drive(store: RamStore, model: RandomModel, rng: Random, task: str) -> 
     for attempt in range(12):
         tools = registry(rng)
         config = AgentConfig(parallel_tools=rng.choice((1, 2, 8)), memory_placement=rng.choice(("user", "system")))
+        config.context_window, config.compact_retry_after, config.keep_turns = rng.choice((None, 20, 200)), 1, 1
         async with AgentRunner(store.traces, store.memories, tool_registry=tools, llm_call=model, config=config) as runner:
             limits = {"max_iterations": 4 + 2 * attempt}
             stream = (
@@ -112,3 +118,14 @@ async def test_the_log_says_what_the_model_saw(rng: Random) -> None:
     await store.close()
 
     assert logged == model.seen
+
+
+async def test_the_random_runs_are_also_folded() -> None:
+    folded = 0
+    for seed in range(40):
+        store, rng = RamStore(), Random(seed)
+        trace_id = await drive(store, RandomModel(rng), rng, "task " * 30)
+        folded += sum(step.step_type == "compaction" and not step.data.get("error") for step in await store.traces.read_steps(trace_id))
+        await store.close()
+
+    assert folded > 5

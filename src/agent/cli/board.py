@@ -74,6 +74,9 @@ class Board:
         self.close_turn()
         self.turn = Turn(number=int(data.get("iteration", self.turns)) + 1, began_at=self.clock())
 
+    def _take_compacted(self, _: dict[str, Any]) -> None:
+        self.turn = None  # what had begun was no turn; the model is asked next
+
     def _take_token(self, data: dict[str, Any]) -> None:
         turn = self._open()
         if data.get("kind") == "restart":

@@ -140,6 +140,10 @@ def extra_lines(event: AgentEvent) -> Iterable[Text]:
     data: dict[str, Any] = event.data
     if event.type == "memory_loaded" and data.get("error"):
         yield Text(f"  memory could not be read, the run goes on without it: {one_line(str(data['error']))}", style="yellow")
+    elif event.type == "compacted" and data.get("error"):
+        yield Text(f"  the history could not be made shorter, the run goes on: {one_line(str(data['error']))}", style="yellow")
+    elif event.type == "compacted":
+        yield Text(f"  {data['messages_folded']} older messages summed up: about {data['tokens_before']:,} → {data['tokens_after']:,} tokens", style="dim")
     elif event.type == "memory_loaded" and (data.get("experiences_count") or data.get("skills_count")):
         yield Text(f"  memory: {data.get('experiences_count', 0)} experiences, {data.get('skills_count', 0)} skills", style="dim")
 

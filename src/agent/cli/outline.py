@@ -95,6 +95,10 @@ class Outline:
         payload = payload_of(step)
         number = Text().append(f"{step.sequence:>4} ", style="dim")
         match payload:
+            case said.Compaction():
+                if payload.is_model_call:
+                    self._count(payload)
+                yield number.append(_folded_words(payload))
             case said.LlmCall():
                 self._count(payload)
                 yield number.append_text(self._model_call(payload))
@@ -118,7 +122,7 @@ class Outline:
         for call_id, sequence in self._begun.items():
             yield Text().append(f"{sequence:>4} ", style="dim").append(f"   {self.signs.branch}call {call_id} was begun, and has no result", style="yellow")
 
-    def _count(self, payload: said.LlmCall) -> None:
+    def _count(self, payload: said.LlmCall | said.Compaction) -> None:
         self.tokens += (payload.prompt_tokens or 0) + (payload.completion_tokens or 0)
         self.cost += payload.cost or 0.0
         self.cost_is_partial = self.cost_is_partial or payload.cost is None
@@ -130,6 +134,13 @@ class Outline:
         model = f"model ({one_line(payload.model, 60)})" if payload.model and payload.model != self.model else "model"
         line = Text().append(f"{self.signs.model} ", style="cyan").append(model, style="bold").append(asked)
         return line.append_text(facts(self.signs, took_text(payload.took_s), tokens_text(used), cost_text(payload.cost)))
+
+
+def _folded_words(payload: said.Compaction) -> str:
+    if payload.error is not None:
+        return f"the history was not made shorter: {one_line(payload.error, 300)}"
+    count = payload.until - payload.first - len(payload.pinned)
+    return f"{count} older messages summed up (about {payload.tokens_before:,} → {payload.tokens_after:,} tokens): {one_line(payload.summary, 200)}"
 
 
 def words_of(step: Step, payload: Payload) -> str:

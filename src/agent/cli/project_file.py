@@ -19,6 +19,7 @@ _SECRETS = re.compile(r"(^|_)(key|token|secret|password|credentials?)$")
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Some = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Taint = Literal["off", "warn", "ask"]
 T = TypeVar("T", bound=Value)
@@ -68,6 +69,10 @@ class LimitsEntry(Value, frozen=True, kw_only=True):
     max_result_chars: Some | None = None
     max_tool_calls_per_turn: Some | None = None
     max_task_chars: Some | None = None
+    context_window: Some | None = None
+    compact_at: Share | None = None
+    compact_keep: Share | None = None
+    keep_turns: Count | None = None
     memory_limit: Count | None = None
     memory_max_chars: Some | None = None
     memory_timeout_s: Seconds | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from agent.core.compact import Window, is_due
 from agent.core.state import CallState, RunState
 from agent.models.value import Value
 
@@ -15,6 +16,10 @@ class CallModel(Value, frozen=True, gc=False):
     is_final: bool = False
     limit: str = ""
     value: int | float | None = None
+
+
+class Compact(Value, frozen=True, gc=False):
+    """Fold the oldest turns: the next prompt is near what the model takes."""
 
 
 class ReadMemory(Value, frozen=True, gc=False):
@@ -74,13 +79,14 @@ class Rest(Value, frozen=True, gc=False):
     status: str
 
 
-Action: TypeAlias = ReadMemory | CallModel | Open | Settle | Begin | MarkInDoubt | Attend | Wait | Conclude | ReachLimit | Rest
+Action: TypeAlias = ReadMemory | CallModel | Compact | Open | Settle | Begin | MarkInDoubt | Attend | Wait | Conclude | ReachLimit | Rest
 
 
-def decide(state: RunState, epoch: int, effects: Mapping[str, str], slots: int = 1_000_000) -> Action:
+def decide(state: RunState, epoch: int, effects: Mapping[str, str], slots: int = 1_000_000, window: Window | None = None) -> Action:
     """Return the next action of the owner with `epoch`.
 
-    `effects` are the effect classes of tools by name (unknown: unsafe), `slots` how many calls may run at once.
+    `effects` are the effect classes of tools by name (unknown: unsafe), `slots` how many calls may run at once, `window` what
+    the model takes; None: not known, and nothing is folded.
     """
     if state.status in ("completed", "cancelled"):
         return Rest(state.status)
@@ -97,9 +103,12 @@ def decide(state: RunState, epoch: int, effects: Mapping[str, str], slots: int =
         return Conclude()
     if state.memory is None and not state.used.iterations and state.input is not None and state.input.enable_memory:
         return ReadMemory()
-    if limit := broken_limit(state):
-        return ReachLimit(*limit) if not state.used.iterations else CallModel(is_final=True, limit=limit[0], value=limit[1])
-    return CallModel()
+    limit = broken_limit(state)
+    if limit and not state.used.iterations:
+        return ReachLimit(*limit)
+    if window is not None and is_due(state, window):
+        return Compact()
+    return CallModel(is_final=True, limit=limit[0], value=limit[1]) if limit else CallModel()
 
 
 def broken_limit(state: RunState) -> tuple[str, int | float] | None:

@@ -5,8 +5,9 @@ from typing import Any, TypeVar
 
 import agent.models.payloads as said
 from agent.core.calls import calls_of, message_tool_call, safe_name
+from agent.core.compact import Folding, folded
 from agent.core.messages import Messages
-from agent.core.state import Answer, CallState, PromptMark, RunState, Source, Used
+from agent.core.state import Answer, CallState, Compacted, PromptMark, RunState, Source, Used
 from agent.core.wording import wording
 from agent.models.bulk import Bulk
 from agent.models.message import Message, system_message, tool_message, user_message
@@ -155,7 +156,7 @@ def _llm_call(state: RunState, step: Step, payload: said.LlmCall) -> RunState:
         tip=(step.step_id,),
         reply=None if calls else Answer(content, payload.is_final_call),
         used=_used(state.used, payload, len(calls)),
-        prompt=PromptMark(payload.prompt_hash, before.count),
+        prompt=PromptMark(payload.prompt_hash, before.count, payload.prompt_tokens or 0),
         next_sequence=_next(state, step),
     )
     return changed if state.stopped_epoch < 0 else replace(changed, failure=None, status=_going(state, step))
@@ -242,6 +243,28 @@ def _language(state: RunState) -> str:
     return state.input.language if state.input is not None else "en"
 
 
+def _compaction(state: RunState, step: Step, payload: said.Compaction) -> RunState:
+    used = state.used
+    if payload.is_model_call:
+        tokens, cost = (payload.prompt_tokens or 0) + (payload.completion_tokens or 0), payload.cost
+        used = replace(used, tokens=used.tokens + tokens, cost=used.cost + (cost or 0.0), cost_is_partial=used.cost_is_partial or cost is None)
+    messages, is_done = state.messages, payload.error is None
+    if is_done:
+        place = Folding(first=payload.first, until=payload.until, pinned=tuple(payload.pinned))
+        messages = folded(messages, place, user_message(wording("compacted", _language(state), summary=payload.summary)))
+    is_new = messages is not state.messages
+    return replace(
+        state,
+        messages=messages,
+        prompt=PromptMark() if is_new else state.prompt,  # the chain of fingerprints begins anew with the new prompt
+        used=used,
+        compacted=Compacted(used.iterations, is_done, payload.scale),
+        tip=(*state.tip, step.step_id) if is_new else state.tip,
+        status=_going(state, step),
+        next_sequence=_next(state, step),
+    )
+
+
 # ---- people
 
 
@@ -305,6 +328,7 @@ _CHANGES: dict[str, Callable[[RunState, Step, Any], RunState]] = {
     "llm_call": _llm_call,
     "tool_started": _tool_started,
     "tool_call": _tool_call,
+    "compaction": _compaction,
     "approval_requested": _approval_requested,
     "approval_decided": _approval_decided,
     "in_doubt": _in_doubt,

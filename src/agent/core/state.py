@@ -73,6 +73,15 @@ class PromptMark(Value, frozen=True, gc=False):
 
     fingerprint: bytes = b""
     count: int = 0
+    tokens: int = 0  # what the provider counted; 0: it said nothing
+
+
+class Compacted(Value, frozen=True, gc=False):
+    """The last attempt to make the history shorter."""
+
+    iteration: int  # how many model calls had been made
+    is_done: bool  # False: it failed, and nothing was folded
+    scale: float = 1.0  # how many tokens the provider counted for one that we estimated
 
 
 class RunState(Value, frozen=True, gc=False):
@@ -104,6 +113,7 @@ class RunState(Value, frozen=True, gc=False):
     max_iterations: int | None = None
     limits: dict[str, Any] = {}
     untrusted: tuple[Source, ...] = ()  # where untrusted words came from: the first result of each tool
+    compacted: Compacted | None = None
 
     @property
     def answer(self) -> str | None:

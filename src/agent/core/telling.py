@@ -60,6 +60,13 @@ def _result(payload: said.ToolCall, _: RunState) -> Told:
     return "tool_result", {"tool_name": payload.tool_name, "result": payload.result, "call_id": payload.call_id, "ok": payload.is_ok}
 
 
+def _compaction(payload: said.Compaction, _: RunState) -> Told:
+    folded = 0 if payload.error is not None else payload.until - payload.first - len(payload.pinned)
+    tokens = (payload.prompt_tokens or 0) + (payload.completion_tokens or 0)
+    data = {"messages_folded": folded, "tokens_before": payload.tokens_before, "tokens_after": payload.tokens_after, "tokens": tokens, "cost": payload.cost}
+    return "compacted", {**data, "error": payload.error}
+
+
 def _conclusion(payload: said.Conclusion, state: RunState) -> Told:
     return "conclusion", {"content": state.conclusion or "", "is_final": payload.is_final, "output": payload.output}
 
@@ -70,6 +77,7 @@ _TELLERS: dict[str, Callable[[Any, RunState], Told]] = {
     "llm_call": _llm,
     "tool_started": _started,
     "tool_call": _result,
+    "compaction": _compaction,
     "conclusion": _conclusion,
 }
 

@@ -1,5 +1,7 @@
 """What the program itself says to a model, in English and Chinese."""
 
+import agent.core.wording_long_runs as long_runs
+
 _EN = {
     "go_on": "The limit was raised. Go on with the task.",
     "interrupted": "[interrupted: this call has no result; it is not known whether it took effect]",
@@ -50,10 +52,10 @@ _ZH = {
     "memory_skills": "相关技能",
     "memory_experiences": "相关经验",
 }  # fmt: skip
-LANGUAGES = {"en": _EN, "zh": _ZH}
+LANGUAGES = {"en": {**_EN, **long_runs.EN}, "zh": {**_ZH, **long_runs.ZH}}
 
 
 def wording(key: str, language: str = "en", **values: object) -> str:
     """Return the sentence `key` in a language (an unknown one: English) with `values` put in."""
-    text = LANGUAGES.get(language, _EN)[key]
+    text = LANGUAGES.get(language, LANGUAGES["en"])[key]
     return text.format(**values) if values else text

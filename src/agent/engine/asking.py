@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import agent.models.payloads as said
@@ -33,20 +33,29 @@ async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: s
     schemas = list(asked.schemas) if asked.schemas and not is_final else None
     keywords: dict[str, Any] = {**asked.settings, **needs.passing}
     began = time.perf_counter()
+    if shop.is_streaming and isinstance(shop.llm_call, StreamingModel):
+        stream = shop.llm_call.stream(messages, asked.model, schemas, **keywords)
+        reply = await unless_cancelled(_streamed(stream, trace_id, tell))
+    else:
+        reply = await unless_cancelled(shop.llm_call(messages=messages, model=asked.model, tools=schemas, **keywords))
+    took_s = round(time.perf_counter() - began, 6)
+    new = state.messages.since(state.prompt.count) if not is_final else messages[state.prompt.count :]
+    return payload_of_reply(shop, reply, model=asked.model, prompt_hash=fingerprint(state.prompt.fingerprint, *new), took_s=took_s, is_final=is_final)
+
+
+async def unless_cancelled(reply: Awaitable[Reply]) -> Reply:
+    """Return a model's reply.
+
+    Raises:
+        ModelUnavailable: its call was cancelled, and not by us.
+    """
     try:
-        if shop.is_streaming and isinstance(shop.llm_call, StreamingModel):
-            stream = shop.llm_call.stream(messages, asked.model, schemas, **keywords)
-            reply = await _streamed(stream, trace_id, tell)
-        else:
-            reply = await shop.llm_call(messages=messages, model=asked.model, tools=schemas, **keywords)
+        return await reply
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
         raise ModelUnavailable("the model's call was cancelled from within: nobody here asked for it") from error
-    took_s = round(time.perf_counter() - began, 6)
-    new = state.messages.since(state.prompt.count) if not is_final else messages[state.prompt.count :]
-    return payload_of_reply(shop, reply, model=asked.model, prompt_hash=fingerprint(state.prompt.fingerprint, *new), took_s=took_s, is_final=is_final)
 
 
 async def _streamed(stream: AsyncIterator[Token | Reply], trace_id: str, tell: Tell) -> Reply:

@@ -6,6 +6,7 @@ import agent.models.payloads as said
 from agent.core.calls import loose_arguments
 from agent.core.decide import Action, Begin, Conclude, Open, ReachLimit, Settle, decide
 from agent.core.state import CallState, RunState
+from agent.engine.compacting import Compactor
 from agent.engine.draft import Draft
 from agent.engine.executing import context_of
 from agent.engine.planning import PROBE, Plan, asked_anew, plan_call, refusal, settlement, started
@@ -25,10 +26,11 @@ class Decider:
         self.language = asked.language if asked else "en"
         self._effects = {name: shop.tools.get(name).effect for name in (asked.tools or ()) if name in shop.tools} if asked else {}
         self._plans: dict[str, Plan] = {}
+        self.compactor = Compactor(shop, asked, needs)
 
     def next(self, state: RunState) -> Action:
         """Return what follows from a state."""
-        return decide(state, self.epoch, self._effects, self.shop.config.parallel_tools)
+        return decide(state, self.epoch, self._effects, self.shop.config.parallel_tools, self.compactor.window)
 
     def is_unsafe(self, tool: str) -> bool:
         """Whether a call of the tool may not be repeated by itself."""

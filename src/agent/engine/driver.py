@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import agent.models.payloads as said
 from agent.clock import now
-from agent.core.decide import Action, Attend, Begin, CallModel, Conclude, MarkInDoubt, Open, ReachLimit, ReadMemory, Rest, Settle, Wait, expired_calls
+from agent.core.compact import prompt_tokens
+from agent.core.decide import Action, Attend, Begin, CallModel, Compact, Conclude, MarkInDoubt, Open, ReachLimit, ReadMemory, Rest, Settle, Wait, expired_calls
 from agent.core.fold import advance
 from agent.core.state import CallState, RunState
 from agent.core.telling import tell, tell_ending, totals
@@ -167,6 +168,8 @@ class Driver:
             await self._fail(error)
 
     async def _loop(self) -> None:
+        if prompt_tokens(self.state) > self.decider.compactor.look_from:
+            await self.decider.compactor.look(self.state)
         while True:
             if self._news.is_set():
                 await self._take_news()
@@ -198,6 +201,8 @@ class Driver:
         match action:
             case CallModel(is_final):
                 await self._ask(is_final=is_final)
+            case Compact():
+                await self._compact()
             case ReadMemory():
                 await self._recall()
             case Attend(calls):
@@ -212,11 +217,15 @@ class Driver:
     # ---- effects
 
     async def _ask(self, *, is_final: bool) -> None:
-        if self.feed.has_watchers:
-            self.feed.publish(AgentEvent("step_started", {"trace_id": self.trace.trace_id, "iteration": self.state.iterations, "step_type": "llm_call"}))
+        self._announce("llm_call")
         await asyncio.sleep(0)  # a quick model and a quick disk never wait: who watches is to hear of each step before the next
         asked_in = self.state
-        reply = await ask_model(self.shop, asked_in, self.needs, trace_id=self.trace.trace_id, is_final=is_final, tell=self.feed.publish)
+        try:
+            reply = await ask_model(self.shop, asked_in, self.needs, trace_id=self.trace.trace_id, is_final=is_final, tell=self.feed.publish)
+        except Exception as error:
+            if not await self._compact(error):
+                raise
+            return
 
         def build(draft: Draft) -> None:
             draft.add(reply, *asked_in.tip)
@@ -225,6 +234,22 @@ class Driver:
 
         await self.append(build)
         self.decider.forget_settled(self.state)
+        if (reply.prompt_tokens or 0) > self.decider.compactor.look_from:
+            await self.decider.compactor.look(self.state)
+
+    async def _compact(self, refusal: Exception | None = None) -> bool:
+        """Fold the oldest turns: because it is time to, or because of the model's refusal. Return whether something was folded."""
+        compactor, state = self.decider.compactor, self.state
+        if refusal is None:
+            self._announce("compaction")
+        fact = await (compactor.compact(state) if refusal is None else compactor.rescue(state, refusal))
+        if fact is not None:
+            await self._append_all([fact], *state.tip)
+        return fact is not None and fact.error is None
+
+    def _announce(self, step_type: str) -> None:
+        if self.feed.has_watchers:
+            self.feed.publish(AgentEvent("step_started", {"trace_id": self.trace.trace_id, "iteration": self.state.iterations, "step_type": step_type}))
 
     async def _recall(self) -> None:
         asked, memories = self.state.input, self.shop.memories

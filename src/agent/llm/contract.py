@@ -37,6 +37,15 @@ class LLMCall(Protocol):
 
 
 @runtime_checkable
+class KnowsWindow(Protocol):
+    """A model that can say how long a prompt may be."""
+
+    async def context_window(self, model: str = "") -> int | None:
+        """Return how many tokens it takes, prompt and reply together; None where that is not known. Asks nobody."""
+        ...
+
+
+@runtime_checkable
 class StreamingModel(Protocol):
     """A model that can also tell its reply while it forms."""
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from agent.errors import BadInput, ModelError, ModelNotConfigured, ModelRejected, ModelUnavailable
-from agent.llm.contract import LLMCall, Reply, StreamingModel, Token
+from agent.llm.contract import KnowsWindow, LLMCall, Reply, StreamingModel, Token
 from agent.llm.retry import aclose
 
 REQUEST_STATUSES = frozenset({400, 413, 415, 422})
@@ -86,6 +86,11 @@ class Fallback:
             finally:
                 await aclose(parts)
         raise _all_failed(failures)
+
+    async def context_window(self, model: str = "") -> int | None:
+        """Return what the model of the chain that takes least takes; None where none says."""
+        told = [await one.context_window(_asked(one, model)) for one in self._models if isinstance(one, KnowsWindow)]
+        return min((tokens for tokens in told if tokens), default=None)
 
     async def aclose(self) -> None:
         """Close every model of the chain."""

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from agent.clock import now
-from agent.errors import ModelError, ModelRejected, ModelUnavailable
+from agent.errors import ContextTooLong, ModelError, ModelRejected, ModelUnavailable
 
 MAX_WORDS = 600
 """Characters kept of what a provider said."""
@@ -16,11 +16,24 @@ MAX_WORDS = 600
 SHORTEST_SECRET = 6
 """Characters; a shorter key stands for "none" with local servers, and leaving it out would garble the words."""
 
+MAX_READ = 10_000
+"""Characters of an error's text that are read for what it means."""
+
 # Conflict and "too early" are what gateways answer while they move a request elsewhere.
 _MAY_PASS = frozenset({408, 409, 423, 425, 429})
 _LAST_STATUS = 599
 # Said with 429 by providers when no money is left: waiting does not help.
 _NO_MONEY = ("insufficient_quota", "insufficient balance", "billing", "exceeded your current quota", "arrearage", "credit balance")
+# How providers and servers say that a prompt is longer than the model takes; matched without case.
+_TOO_LONG = re.compile(
+    r"context[_ -]?(?:length|window|size)[^.]{0,40}exceed|exceed[^.]{0,80}context|maximum context|max_model_len|context_length"
+    r"|(?:prompt|input|request|conversation|messages?)[^.]{0,40} (?:is|are|was) too long|too many (?:input )?tokens(?! per)"
+    r"|range of input length should be|too large for model"
+    r"|(?:prompt|input)[^.]{0,60}(?:exceeds?|longer than|larger than)[^.]{0,60}(?:token|context|limit|length)|input token count[^.]{0,40}exceeds"
+    r"|reduce the length|上下文.{0,10}(?:超|过长)|(?:输入|提示).{0,10}(?:超过|过长)",
+    re.IGNORECASE,
+)
+_CONCERNS_LENGTH = frozenset({400, 413, 422})
 _SECRET = re.compile(r"\b(?:(?:sk|pk|rk|gsk|csk|xai|hf|key|nvapi)[-_]|AIza|Bearer\s+)[-A-Za-z0-9_*.]{8,}")
 
 
@@ -55,10 +68,24 @@ def refused(caller: Caller, status: int, body: object, headers: Mapping[str, str
         if status == HTTPStatus.TOO_MANY_REQUESTS and any(sign in words.lower() for sign in _NO_MONEY):
             return ModelRejected(f"{caller} refused for lack of credit (HTTP 429): {words}", status=status)
         return ModelUnavailable(f"{caller} is not available now (HTTP {status}): {words}", status=status, retry_after_s=retry_after_s)
+    if status in _CONCERNS_LENGTH and (_TOO_LONG.search(words) or _code_of(body) == "context_length_exceeded"):
+        return ContextTooLong(f"{caller} refused the request (HTTP {status}): {words}", status=status)
     advice = _ADVICE.get(status, "")
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         advice = "; it redirects elsewhere: correct the base URL"
     return ModelRejected(f"{caller} refused the request (HTTP {status}): {words}{advice}{hint}", status=status)
+
+
+def _code_of(body: object) -> object:
+    error = body.get("error", body) if isinstance(body, dict) else None
+    return error.get("code") if isinstance(error, dict) else None
+
+
+def says_too_long(error: BaseException) -> bool:
+    """Whether an error says that the prompt is longer than the model takes; also one of a caller's own model, by its words."""
+    if isinstance(error, ContextTooLong):
+        return True
+    return not isinstance(error, ModelUnavailable) and _TOO_LONG.search(str(error)[:MAX_READ]) is not None
 
 
 _ADVICE = {

@@ -18,7 +18,7 @@ from agent.llm.deltas import Assembly
 from agent.llm.endpoints import ENDPOINTS, base_url_of, host_of, is_loopback, variable_of
 from agent.llm.faults import Caller, refused, said_in_answer
 from agent.llm.names import ModelName, answering_model, known_provider
-from agent.llm.prices import Tariff, TokenUse, cost_usd
+from agent.llm.prices import Tariff, TokenUse, context_window, cost_usd
 from agent.llm.replies import reply_of, reported_cost
 from agent.llm.wire import Receiver, outgoing_messages
 
@@ -57,10 +57,12 @@ class OpenAICompatible:
         connect_s: float = CONNECT_S,
         headers: Mapping[str, str] | None = None,
         priced_as: str | None = None,
+        context_window: int | None = None,
     ) -> None:
         """Settle address and key; nothing is sent or imported yet.
 
         `priced_as` names the provider in the price data whose prices count, for gateways; a server of unknown address has none.
+        `context_window` says how many tokens the server takes, where the price data does not know (servers of your own).
 
         Raises:
             BadInput: the provider is not of this kind, or the address is none.
@@ -80,7 +82,7 @@ class OpenAICompatible:
         self._key = require_key(self._endpoint, api_key)
         self._timeout_s, self._silence_s, self._connect_s = timeout_s, silence_s, connect_s
         self._headers = dict(headers or {})
-        self._tariff = self._tariff_of(priced_as)
+        self._tariff, self._window = self._tariff_of(priced_as), context_window
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = WeakKeyDictionary()
         self._thoughtless: set[str] = set()
 
@@ -280,6 +282,10 @@ class OpenAICompatible:
         if self._base_url == self._endpoint.base_url and not self._endpoint.runs_here:
             return Tariff(provider=self._endpoint.priced_as or self._endpoint.name)
         return Tariff(base_url=self._base_url)
+
+    async def context_window(self, model: str = "") -> int | None:
+        """Return how many tokens the model takes, as far as that is known without asking anyone."""
+        return self._window or await context_window(self._receiver(model).model, self._tariff)
 
     async def _priced(self, reply: Reply, payload: object, to: Receiver) -> Reply:
         stated = reported_cost(payload) if to.provider == "openrouter" else None

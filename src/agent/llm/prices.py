@@ -1,4 +1,4 @@
-"""What a call cost, in USD, from the offline price data of `genai-prices` (extra `prices`); unknown stays unknown."""
+"""What a call cost, in USD, and what a model takes, from the offline data of `genai-prices` (extra `prices`); unknown stays unknown."""
 
 import asyncio
 import functools
@@ -80,3 +80,32 @@ def _load() -> Calculate | None:
         return calc_price(usage, model, provider_api_url=tariff.base_url, price_context=context)
 
     return price_of
+
+
+async def context_window(model: str, tariff: Tariff) -> int | None:
+    """Return how many tokens a model takes, from the same data; None where it does not say."""
+    if tariff.is_free or not (tariff.provider or tariff.base_url):
+        return None
+    if not _windows.cache_info().currsize:
+        await asyncio.to_thread(_windows)
+    window_of = _windows()
+    try:
+        tokens = window_of(model, tariff) if window_of is not None else None
+    except LookupError:
+        return None
+    return tokens if isinstance(tokens, int) and tokens > 0 else None
+
+
+@functools.cache
+def _windows() -> Callable[[str, Tariff], Any] | None:
+    try:
+        from genai_prices.data_snapshot import get_snapshot
+    except ModuleNotFoundError:
+        return None
+    snapshot = get_snapshot()
+
+    def window_of(model: str, tariff: Tariff) -> Any:
+        url = None if tariff.provider else tariff.base_url
+        return snapshot.find_provider_model(model, None, tariff.provider, url)[1].context_window
+
+    return window_of

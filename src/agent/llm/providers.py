@@ -13,7 +13,7 @@ from agent.llm.contract import Reply, Token
 from agent.llm.endpoints import ENDPOINTS, base_url_of, host_of
 from agent.llm.faults import Caller
 from agent.llm.names import ModelName, answering_model, known_provider
-from agent.llm.prices import Tariff, TokenUse, cost_usd
+from agent.llm.prices import Tariff, TokenUse, context_window, cost_usd
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse, ModelResponseStreamEvent
@@ -43,10 +43,12 @@ class ProviderModel:
         api_key: str | None = None,
         timeout_s: float = TIMEOUT_S,
         priced_as: str | None = None,
+        context_window: int | None = None,
     ) -> None:
         """Settle address and key; nothing is sent or imported yet.
 
         `priced_as` names the provider in the price data whose prices count; behind another address than the provider's own there are none.
+        `context_window` says how many tokens the model takes, where the price data does not know.
 
         Raises:
             BadInput: the address is none.
@@ -66,6 +68,7 @@ class ProviderModel:
         is_elsewhere = self._base_url is not None and self._base_url != (endpoint.base_url if endpoint else None)
         default = None if is_elsewhere else (endpoint.priced_as if endpoint else None) or self._provider
         self._tariff = Tariff(provider=priced_as or default, base_url=self._base_url if is_elsewhere and not priced_as else None)
+        self._window = context_window
         self._models: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Model[Any]]] = WeakKeyDictionary()
 
     @property
@@ -200,6 +203,10 @@ class ProviderModel:
             raise ModelUnavailable(f"{caller} gave an empty answer (finish_reason {reply['finish_reason']!r})")
         use = TokenUse(input_tokens=reply["prompt_tokens"], output_tokens=reply["completion_tokens"], **reply["usage"])
         return {**reply, "cost": await cost_usd(named, use, self._tariff)}
+
+    async def context_window(self, model: str = "") -> int | None:
+        """Return how many tokens the model takes, as far as that is known without asking anyone."""
+        return self._window or await context_window(self._named(model), self._tariff)
 
     def _named(self, asked: str) -> str:
         named = answering_model(self._own, asked) if self._own is not None else self._model or asked

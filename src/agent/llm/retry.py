@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import Any
 
 from agent.errors import BadInput, ModelUnavailable
-from agent.llm.contract import LLMCall, Reply, StreamingModel, Token
+from agent.llm.contract import KnowsWindow, LLMCall, Reply, StreamingModel, Token
 from agent.llm.names import ModelName, named_for
 from agent.models.value import Value
 
@@ -129,6 +129,10 @@ class Retrying:
                 await self._sleep(wait_s)
             else:
                 return
+
+    async def context_window(self, model: str = "") -> int | None:
+        """Return how many tokens the model takes; None where it does not say."""
+        return await self._model.context_window(self._asked(model)) if isinstance(self._model, KnowsWindow) else None
 
     async def aclose(self) -> None:
         """Close the model that is asked."""

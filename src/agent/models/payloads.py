@@ -236,12 +236,28 @@ class Conclusion(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
 
 
 class Compaction(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """The messages up to step `through` are told to the model as `summary` from here on."""
+    """The oldest messages are told to the model as `summary` from here on. Positions count in the prompt as it stood after step `through`.
+
+    With `error` nothing was folded: the history stays as it was.
+    """
 
     step_type: ClassVar[str] = "compaction"
 
     through: int
     summary: str
+    first: int = 0  # folded are the messages from here …
+    until: int = 0  # … up to before this one, …
+    pinned: list[int] = []  # … but for these, which stand before the summary
+    scale: float = 1.0  # tokens that the provider counted for one that was estimated
+    tokens_before: int = 0  # about, of the prompt
+    tokens_after: int = 0
+    error: str | None = None
+    is_model_call: bool = False  # a model wrote the summary: tokens and cost below count with the run's
+    model: str | None = None  # where it differs from the run's
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
+    cost: float | None = None  # USD; None: unknown
+    took_s: float = 0.0
 
 
 class Forked(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
