@@ -94,6 +94,46 @@ def test_what_was_changed_is_found(seasoned: Command) -> None:
     assert [event["is_intact"] for event in seasoned.events(seasoned("runs", "verify", "--json", code=1).stdout)].count(False) == 1
 
 
+def test_a_run_that_is_gone_or_cut_short_is_found_by_heads_that_were_kept(seasoned: Command) -> None:
+    seasoned.run("hi")
+    seasoned.run("ho")
+    heads = seasoned("runs", "verify", "--print-head").stdout
+    memory = seasoned("runs", "verify", "--memory", "--print-head").stdout
+    (seasoned.folder / "heads.txt").write_text(heads + memory)
+    seasoned("runs", "verify", "--heads", "heads.txt")
+    as_json = seasoned("runs", "verify", "--json").stdout
+    assert "1 of 1" not in seasoned("runs", "verify", "--heads", "-", stdin=as_json).stdout
+    with sqlite3.connect(seasoned.folder / ".seasoned" / "runs.db") as db:
+        db.execute("delete from step where trace = (select min(no) from trace)")
+        db.execute("delete from trace where no = (select min(no) from trace)")
+    db.close()
+
+    gone = seasoned("runs", "verify", "--heads", "heads.txt", code=1)
+    wrong = seasoned("runs", "verify", "last", "--head", heads.split()[3], code=1)
+
+    assert seasoned("runs", "verify").stdout == "1 of 1 runs are as they were recorded\n"
+    assert f"trace '{heads.split()[2]}' is gone" in gone.stdout
+    assert "2 of 3 runs" in gone.stdout
+    assert "none of its" in wrong.stdout
+    assert "no head" in seasoned("runs", "verify", "--heads", "-", stdin="one\n", code=2).stderr
+    assert "cannot be read" in seasoned("runs", "verify", "--heads", "nowhere.txt", code=2).stderr
+    assert "name it" in seasoned("runs", "verify", "--head", "00", code=2).stderr
+    assert "leave out the id" in seasoned("runs", "verify", "last", "--memory", code=2).stderr
+
+
+def test_what_steps_said_is_erased_for_good_and_told(seasoned: Command) -> None:
+    seasoned.run("my secret")
+
+    assert "--yes" in seasoned("runs", "erase", "last", "--all", "--reason", "asked", code=2).stderr
+    assert "say which" in seasoned("runs", "erase", "last", "--reason", "asked", "--yes", code=2).stderr
+    assert "was erased" in seasoned("runs", "erase", "last", "--all", "--reason", "asked to", "--by", "Ann", "--yes").stderr
+
+    assert "erased by Ann" in seasoned("runs", "verify", "last").stdout
+    assert seasoned.events(seasoned("runs", "verify", "last", "--json").stdout)[0]["erased"][0]["reason"] == "asked to"
+    assert "secret" not in seasoned("runs", "show", "last").stdout + seasoned("runs", "export", "last").stdout + seasoned("runs", "ls").stdout
+    assert not [path for path in (seasoned.folder / ".seasoned").iterdir() if b"my secret" in path.read_bytes()]
+
+
 def test_old_runs_are_removed_only_when_that_is_sure(seasoned: Command) -> None:
     seasoned.run("hi")
 

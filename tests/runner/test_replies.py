@@ -41,4 +41,4 @@ async def test_any_other_part_of_a_reply_is_recorded_as_text_where_it_is_nothing
     events = await collect(runner.run("t", enable_memory=False))
 
     assert events[-1].type == "trace_completed"
-    assert await store.traces.verify(events[0].data["trace_id"]) > 0
+    assert (await store.traces.verify(events[0].data["trace_id"])).entries > 0

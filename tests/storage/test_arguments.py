@@ -47,6 +47,11 @@ def calls_of_traces(log: Any, trace: Trace, target: Path) -> list[Call]:
         lambda v: log.prune(before=v),
         lambda v: log.prune(before=trace.created_at, uid=v),
         lambda v: log.prune(before=trace.created_at, statuses=v),
+        log.verify,
+        lambda v: log.verify(own, head=v),
+        lambda v: log.erase(v, [0], reason="x"),
+        lambda v: log.erase(own, v, reason="x"),
+        lambda v: log.erase(own, [0], reason=v),
         lambda v: log.backup(v if not isinstance(v, str) or not v.isprintable() or len(v) > 300 else target),
     ]
 
@@ -75,6 +80,7 @@ def calls_of_memories(memories: Any) -> list[Call]:
         lambda v: memories.promote(v, by="x"),
         lambda v: memories.promote("x", by=v),
         lambda v: memories.history(uid=v, item_id=v),
+        lambda v: memories.verify(head=v),
     ]
 
 
@@ -90,7 +96,7 @@ async def test_whatever_a_store_is_called_with_it_answers_or_refuses_in_our_word
                 assert str(refusal)  # noqa: PT017  an answer is as good as a refusal
     steps = await store.traces.read_steps(trace.trace_id)
     assert [step.step_type for step in steps] == ["input"]
-    assert await store.traces.verify(trace.trace_id) == 1
+    assert (await store.traces.verify(trace.trace_id)).entries == 1
 
 
 @pytest.mark.parametrize("call", ["list_traces", "read_steps", "get_trace", "changes_since", "claim"])

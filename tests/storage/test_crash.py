@@ -55,7 +55,7 @@ async def test_every_acknowledged_append_survives_kill_9(tmp_path: Path, drivers
         steps = await store.read_steps(trace_id)
         assert len(steps) >= count
         assert [step.sequence for step in steps] == list(range(len(steps)))
-        assert await store.verify(trace_id) == len(steps)
+        assert (await store.verify(trace_id)).entries == len(steps)
         head = await store.head(trace_id)
         assert not head.owner_is_alive
         assert await store.claim(trace_id, expected_epoch=1) == 2

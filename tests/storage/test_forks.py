@@ -65,7 +65,7 @@ async def test_a_circle_of_forks_is_told_and_ends(broken: tuple[Store, sqlite3.C
 )
 async def test_a_fork_that_was_moved_or_whose_ground_was_changed_is_found(broken: tuple[Store, sqlite3.Connection, Trace, Trace], change: str) -> None:
     store, db, _, fork = broken
-    assert await store.traces.verify(fork.trace_id) == 5
+    assert (await store.traces.verify(fork.trace_id)).entries == 5
     db.execute(change)
 
     with pytest.raises(StoreUnusable, match="was changed"):

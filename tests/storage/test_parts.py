@@ -82,7 +82,7 @@ async def test_a_store_in_which_only_runs_were_recorded_has_no_tables_for_anythi
     async with opened(tmp_path / "runs.db") as store:
         await record_a_run(store)
 
-        assert await store.traces.verify("t") == 1
+        assert (await store.traces.verify("t")).entries == 1
     assert not {name for name in tables_in(tmp_path / "runs.db") if name == "part" or name.startswith(("memory", "state"))}
 
 
@@ -117,7 +117,7 @@ async def test_copies_and_pruning_do_not_need_the_parts(tmp_path: Path, store: S
     assert await store.traces.prune(before=now()) == ["t"]
     for name, found in (("runs only.db", []), ("all.db", [ITEM])):
         async with opened(tmp_path / name) as copy:
-            assert await copy.traces.verify("t") == 1
+            assert (await copy.traces.verify("t")).entries == 1
             assert await copy.memories.search_experiences("s", "refund") == found
 
 
@@ -206,7 +206,7 @@ async def test_two_processes_may_be_the_first_at_once(tmp_path: Path) -> None:
     async with opened(path) as store:
         assert len(await store.memories.search_experiences("s", "refund", limit=99)) == 40
         assert [len(await store.states.list(prefix)) for prefix in ("a", "b")] == [20, 20]
-        assert await store.database.read(lambda db: db.execute("select name, version from part").fetchall()) == [("memory", 1), ("state", 1)]
+        assert await store.database.read(lambda db: db.execute("select name, version from part").fetchall()) == [("memory", 2), ("state", 1)]
 
 
 def _start_together(writers: list[subprocess.Popen[bytes]]) -> None:

@@ -49,9 +49,9 @@ async def execute(store: SqliteTraceStore, *statements: str) -> None:
     await store.database.write(run)
 
 
-async def tamper_and_verify(store: SqliteTraceStore, tampering: str, trace_id: str) -> int:
+async def tamper_and_verify(store: SqliteTraceStore, tampering: str, trace_id: str) -> None:
     await execute(store, tampering)
-    return await store.verify(trace_id)
+    await store.verify(trace_id)
 
 
 # ---- verify
@@ -83,13 +83,33 @@ async def tamper_and_verify(store: SqliteTraceStore, tampering: str, trace_id: s
         ("update blob set data=cast(x'00' || 'You are evil.' as blob)", "its blob"),
         ("update blob set data=x''", "its blob"),
         ("delete from blob", "its blob"),
+        ("delete from blob_use", "its blob"),
+        ("update trace set status='failed'", "its fields"),
+        ("update trace set tokens=7", "its fields"),
+        ("update trace set cost=.01", "its fields"),
+        ("update trace set task='another'", "its fields"),
+        ("update trace set uid='another'", "step 0"),
+        ("update trace set agent_type='another'", "its fields"),
+        ("update trace set created=created+1", "step 0"),
+        ("update trace set completed=5", "its fields"),
+        ("update trace set conversation='c'", "step 0"),
+        ("update trace set parent='p'", "step 0"),
+        ("update trace set mode='call'", "step 0"),
+        ("update trace set epoch=epoch+1", "its fields"),
+        ("update trace set waiting=3", "its fields"),
+        ("update trace set context=x'81a0a178'", "its fields"),
+        ("update trace set context=x'81'", "cannot be read"),
+        ("update trace set created='then'", "cannot be read"),
+        ("update trace set seal=null", "its seal"),
+        ("update trace set seal=substr(seal, 1, 16)", "its seal"),
+        ("update trace set seal=null, format=1", "step 0"),
     ],
 )
 async def test_tampering_is_found_and_named(store: SqliteTraceStore, tampering: str, words: str) -> None:
     trace = await opened(store, a_run(""))
     await store.add_step(fact(trace, 6, step_id="mine"))
     await store.update_trace(trace.trace_id, status="completed")
-    assert await store.verify(trace.trace_id) == 7
+    assert (await store.verify(trace.trace_id)).entries == 7
 
     with pytest.raises((StoreUnusable, sqlite3.IntegrityError), match=words):
         await tamper_and_verify(store, tampering, trace.trace_id)
@@ -104,7 +124,7 @@ async def test_a_step_moved_to_another_trace_is_found(store: SqliteTraceStore) -
         await store.verify(other.trace_id)
 
 
-async def test_a_forgotten_payload_breaks_no_chain(store: SqliteTraceStore) -> None:
+async def test_a_payload_that_was_removed_without_a_word_is_found(store: SqliteTraceStore) -> None:
     trace = await opened(store, a_run(""))
 
     def forget(db: sqlite3.Connection) -> None:
@@ -113,9 +133,30 @@ async def test_a_forgotten_payload_breaks_no_chain(store: SqliteTraceStore) -> N
 
     await store.database.write(forget)
 
-    assert await store.verify(trace.trace_id) == 6
+    with pytest.raises(StoreUnusable, match="no step says that it was erased"):
+        await store.verify(trace.trace_id)
     assert (await store.get_steps(trace.trace_id))[3].data["erased"] is True
     assert len(await store.get_trace_steps(trace.trace_id)) == 6
+
+
+async def test_what_was_erased_is_gone_from_the_file_and_its_journal(store: SqliteTraceStore) -> None:
+    steps = a_run("")
+    steps[3] = fact(
+        "", 3, "tool_call", parents=["/1"], call_id="1.0", tool_name="weather", result="a secret word " * 3, full_result="the secret whole " * 9_000
+    )
+    trace = await opened(store, steps, task="a task", context={"model": "m"})
+    await store.update_trace(trace.trace_id, status="completed")
+    before = await store.verify(trace.trace_id)
+
+    assert await store.erase(trace.trace_id, [0, 3], reason="asked to", by="Ann") == [0, 3]
+
+    after = await store.verify(trace.trace_id, head=before.head)
+    bytes_left = b"".join(path.read_bytes() for path in store.database.path.parent.iterdir())
+    assert b"secret" not in bytes_left
+    assert b"Weather?" not in bytes_left
+    assert b"a task" not in bytes_left
+    assert [(entry.sequences, entry.by, entry.reason) for entry in after.erased] == [((0, 3), "Ann", "asked to")]
+    assert (await store.get_step(trace.trace_id, f"{trace.trace_id}/6")).parent_ids == (f"{trace.trace_id}/0", f"{trace.trace_id}/3")
 
 
 async def test_a_damaged_step_is_named_on_reading(store: SqliteTraceStore) -> None:
@@ -168,7 +209,7 @@ async def test_processes_that_append_to_one_trace_lose_nothing(store: SqliteTrac
     steps = await store.read_steps(trace.trace_id)
     assert sequences(steps) == list(range(80))
     assert [[step.data["n"] for step in steps if step.data["who"] == who] for who in "ab"] == [list(range(40))] * 2
-    assert await store.verify(trace.trace_id) == 80
+    assert (await store.verify(trace.trace_id)).entries == 80
 
 
 async def test_a_store_hears_of_another_ones_steps_and_is_fenced_by_it(store: SqliteTraceStore) -> None:
@@ -185,7 +226,7 @@ async def test_a_store_hears_of_another_ones_steps_and_is_fenced_by_it(store: Sq
             await store.add_steps(trace.trace_id, [fact(trace, 8)], epoch=1)
         await other.add_steps(trace.trace_id, [fact(trace, 8)], epoch=2)
 
-        assert await store.verify(trace.trace_id) == 3
+        assert (await store.verify(trace.trace_id)).entries == 3
         assert store.database.drivers == 0
         assert other.database.drivers == 1
 
@@ -313,7 +354,7 @@ async def test_blobs_that_a_killed_prune_left_are_swept_by_the_next(store: Sqlit
     await store.prune(before=MOMENT)
 
     assert await store.database.read(lambda db: db.execute("select count(*) from blob").fetchone()) == (1,)
-    assert await store.verify(kept.trace_id) == 1
+    assert (await store.verify(kept.trace_id)).entries == 1
 
 
 async def test_what_was_resumed_or_continued_meanwhile_is_not_pruned(store: SqliteTraceStore) -> None:

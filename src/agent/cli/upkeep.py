@@ -1,4 +1,4 @@
-"""Looking after a store: checking, pruning, copying, restoring."""
+"""Looking after a store: pruning, copying, restoring."""
 
 import re
 import sys
@@ -10,45 +10,13 @@ import typer
 from agent.cli.grants import forget_grants
 from agent.cli.listing import when_text
 from agent.cli.outlet import say, say_json, tell
-from agent.cli.place import PAGE, Place, find_trace, opened
+from agent.cli.place import Place, opened
 from agent.cli.visible import one_line
 from agent.clock import now
-from agent.errors import BadInput, StoreUnusable
-from agent.storage.protocols import Store
+from agent.errors import BadInput
 
 _AGE = re.compile(r"(\d{1,6})\s*([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-async def verify_runs(place: Place, wanted: str | None, *, is_json: bool) -> int:
-    """Check one run, or all of this uid's; return 1 where one was changed."""
-    bad = count = 0
-    async with opened(place) as store:
-        ids = [(await find_trace(store.traces, wanted, place.uid)).trace_id] if wanted is not None else await _all_ids(store, place.uid)
-        for trace_id in ids:
-            count += 1
-            try:
-                steps, fault = await store.traces.verify(trace_id), None
-            except StoreUnusable as error:
-                steps, fault, bad = 0, str(error), bad + 1
-            if is_json:
-                say_json({"trace_id": trace_id, "is_intact": fault is None, "steps": steps, "fault": fault})
-            elif fault is not None:
-                say(fault)
-            elif wanted is not None:
-                say(f"run {trace_id}: all {steps} steps are as they were recorded")
-    if wanted is None and not is_json:
-        say(f"{count - bad} of {count} runs are as they were recorded")
-    return 1 if bad else 0
-
-
-async def _all_ids(store: Store, uid: str) -> list[str]:
-    ids: list[str] = []
-    before: str | None = None
-    while page := await store.traces.list_traces(uid=uid, limit=PAGE, before=before):
-        ids += [trace.trace_id for trace in page]
-        before = page[-1].trace_id
-    return ids
 
 
 def age_of(text: str) -> timedelta:

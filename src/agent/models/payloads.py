@@ -301,6 +301,16 @@ class MemoryWrite(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     rule: str = ""
 
 
+class Erased(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A tombstone: what earlier steps said was forgotten. Their place, kind and moment stay, and so does the chain."""
+
+    step_type: ClassVar[str] = "erased"
+
+    sequences: list[int]
+    reason: str = ""
+    by: str | None = None
+
+
 class Other(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A step this version does not know, or cannot read: part of the graph, not of the state."""
 
@@ -311,7 +321,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     kind.step_type: kind
     for kind in (
         Input, MemoryRead, LlmCall, ToolStarted, ToolCall, ApprovalRequested, ApprovalDecided, InDoubtStep, InDoubtResolved, Paused, Cancelled,
-        LimitReached, Failure, Conclusion, Compaction, Forked, Subrun, Feedback, MemoryWrite,
+        LimitReached, Failure, Conclusion, Compaction, Forked, Subrun, Feedback, MemoryWrite, Erased,
     )
 }  # fmt: skip
 _OTHER = Other()

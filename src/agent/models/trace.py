@@ -10,8 +10,8 @@ from agent.clock import as_utc, now
 from agent.ids import new_id
 from agent.models.value import Value
 
-FORMAT = 1
-"""The version of the step format that this program writes; it reads this one and all before it."""
+FORMAT = 2
+"""The version of the format that this program writes; it reads this one and all before it. 2: the seal covers the fields of the trace."""
 
 Status = Literal["running", "waiting", "paused", "completed", "limit_reached", "cancelled", "failed"]
 ENDED: frozenset[str] = frozenset({"completed", "limit_reached", "cancelled", "failed"})

@@ -24,6 +24,24 @@ class TraceHead(Value, frozen=True, kw_only=True):
     owner_is_alive: bool
 
 
+class Erasure(Value, frozen=True, kw_only=True):
+    """What was forgotten on purpose, and who said so. Of a memory, `item_id` names it; of a trace, `sequences` do."""
+
+    at: datetime
+    by: str | None
+    reason: str = ""
+    sequences: tuple[int, ...] = ()
+    item_id: str | None = None
+
+
+class Verified(Value, frozen=True, kw_only=True):
+    """The outcome of a check that found nothing. `head` stands for the whole log so far: kept elsewhere, it shows what is cut off or rolled back later."""
+
+    entries: int  # steps of the trace, entries of the memory's log
+    head: str
+    erased: tuple[Erasure, ...] = ()
+
+
 class StateEntry(Value, frozen=True, kw_only=True):
     """One value of the state store. `version` counts from 1."""
 
@@ -182,11 +200,26 @@ class TraceLog(TraceStore, Protocol):
         """
         ...
 
-    async def verify(self, trace_id: str) -> int:
-        """Check the hash chain of a trace and return how many steps it covers, of a fork also those that it inherits.
+    async def verify(self, trace_id: str, *, head: str | None = None) -> Verified:
+        """Check a trace against its hash chain: its steps, their order and parents, its blobs, its end, the fields of the trace.
+
+        What was erased with `erase` is no fault, and is returned. With `head`, from an earlier `verify`, the trace must have
+        gone on from there: only this finds steps cut off since, and a whole file that was rolled back.
 
         Raises:
-            StoreUnusable: a step was changed, removed, added or moved; says which.
+            StoreUnusable: something was changed, removed, added or moved; says what.
+        """
+        ...
+
+    async def erase(self, trace_id: str, sequences: Sequence[int], *, reason: str, by: str | None = None) -> list[int]:
+        """Forget what steps of an ended run said, with blobs nobody else uses, and append a step that says who and why.
+
+        Their place, kind and moment stay. With the first `input` the task goes from the trace too. Returns what was erased:
+        what was erased before, and tombstones, are passed over.
+
+        Raises:
+            TraceNotFound, StepNotFound: there is none; nothing was erased.
+            BadInput: the run is neither completed nor cancelled, or there is no reason.
         """
         ...
 
@@ -263,6 +296,16 @@ class MemoryCurator(MemoryStore, Protocol):
 
     async def forget(self, item_id: str, *, by: str | None = None, uid: str | None = None) -> None:
         """Remove an item's words from the store, its indexes and its history; that it was forgotten stays known."""
+        ...
+
+    async def verify(self, *, head: str | None = None) -> Verified:
+        """Check the memory's log (everybody's) against its hash chain, and the items against the log.
+
+        What was forgotten is no fault, and is returned. With `head`, from an earlier `verify`, the log must have gone on from there.
+
+        Raises:
+            StoreUnusable: something was changed, removed, added or moved; says what.
+        """
         ...
 
     async def history(self, *, uid: str | None = None, item_id: str | None = None) -> list[dict[str, Any]]:

@@ -79,17 +79,50 @@ def export(
 @app.command("verify")
 def verify(
     trace_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One run; without it all of yours.")] = None,
+    head: Annotated[str | None, typer.Option("--head", metavar="HASH", help="What --print-head said of it once: it must have gone on from there.")] = None,
+    heads: Annotated[Path | None, typer.Option("--heads", metavar="FILE", help="All that --print-head said once (- is stdin): none may be gone.")] = None,
+    print_head: Annotated[bool, typer.Option("--print-head", help="Print each id and head: keep them elsewhere.")] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Check the memory (everybody's) instead.")] = False,
     db: Db = None,
     uid: Uid = None,
     config: Config = None,
     is_json: Json = False,
 ) -> None:
-    """Check that no step was changed, removed, added or moved since it was recorded. Exit code 1 if one was."""
+    """Check that nothing was changed, removed, added or moved since it was recorded. Exit code 1 if something was."""
     from agent.cli.place import place_of
     from agent.cli.project_file import load_project
-    from agent.cli.upkeep import verify_runs
+    from agent.cli.verifying import Checking, verify_runs
+    from agent.errors import BadInput
 
-    raise typer.Exit(asyncio.run(verify_runs(place_of(load_project(config), db, uid), trace_id, is_json=is_json)))
+    if head is not None and trace_id is None and not memory:
+        raise BadInput("--head is of one run: name it, or give --memory, or a list of all with --heads")
+    if memory and trace_id is not None:
+        raise BadInput("--memory checks the memory, not a run: leave out the id")
+    asked = Checking(wanted=trace_id, head=head, heads=heads, memory=memory, prints_heads=print_head, is_json=is_json)
+    raise typer.Exit(asyncio.run(verify_runs(place_of(load_project(config), db, uid), asked)))
+
+
+@app.command("erase")
+def erase(
+    trace_id: TraceId,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why: it stays on the record.")],
+    step: Annotated[list[int] | None, typer.Option("--step", min=0, metavar="SEQ", help="A step's number; again for more.")] = None,
+    all_steps: Annotated[bool, typer.Option("--all", help="All of its steps.")] = False,
+    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who erases it.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    db: Db = None,
+    uid: Uid = None,
+    config: Config = None,
+) -> None:
+    """Forget what steps of a completed or cancelled run said, for good. That they were there stays, with who erased them and why."""
+    from agent.cli.place import place_of
+    from agent.cli.project_file import load_project
+    from agent.cli.verifying import erase_steps
+    from agent.errors import BadInput
+
+    if bool(step) == all_steps:
+        raise BadInput("say which: --step 3 --step 4, or --all")
+    asyncio.run(erase_steps(place_of(load_project(config), db, uid), trace_id, step or None, reason=reason, by=by, is_sure=yes))
 
 
 @app.command("prune")

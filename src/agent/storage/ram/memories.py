@@ -14,7 +14,9 @@ from agent.models.memory import Experience, Skill
 from agent.models.value import replace
 from agent.storage import memory_rules
 from agent.storage.arguments import checks_arguments
+from agent.storage.memory_chain import Entry, Pledge, check_log, pledge
 from agent.storage.memory_log import MAX_ITEM_BYTES, Change, Item, ItemKind, checked_kind, id_of, is_in_use, is_visible, kind_of, moment, searched_text
+from agent.storage.protocols import Verified
 
 
 class _Entry(NamedTuple):
@@ -29,6 +31,7 @@ class _Ledger:
     def __init__(self, max_item_bytes: int) -> None:
         self.max_item_bytes = max_item_bytes
         self.changes: list[Change] = []
+        self.pledges: list[Pledge] = []
         self.entries: dict[str, _Entry] = {}
         self.forgotten: set[str] = set()
 
@@ -47,6 +50,7 @@ class _Ledger:
 
     def record(self, change: Change, after: Item | None) -> None:
         self.changes.append(change)
+        self.pledges.append(pledge(self.pledges[-1].link if self.pledges else b"", len(self.changes), change))
         if after is None:
             del self.entries[change.item_id]
             self.forgotten.add(change.item_id)
@@ -55,7 +59,9 @@ class _Ledger:
         self.entries[change.item_id] = _Entry(after, Counter(words), len(words))
 
     def erase(self, item_id: str) -> None:
-        self.changes = [replace(change, data=None) if change.item_id == item_id else change for change in self.changes]
+        for place, change in enumerate(self.changes):
+            if change.item_id == item_id and change.data is not None:
+                self.changes[place], self.pledges[place] = replace(change, data=None), self.pledges[place]._replace(salt=None)
 
 
 @checks_arguments()
@@ -147,6 +153,14 @@ class RamMemoryStore:
             ExperienceNotFound: there is none (or it is another uid's).
         """
         memory_rules.forget(self._ledger, item_id, at=moment(self._now()), by=by, uid=uid)
+
+    async def verify(self, *, head: str | None = None) -> Verified:
+        """Check the log against its chain; see `MemoryCurator`.
+
+        Raises:
+            StoreUnusable: something was changed, removed, added or moved; says what.
+        """
+        return check_log((Entry(n, c, *p) for n, (c, p) in enumerate(zip(self._ledger.changes, self._ledger.pledges, strict=True), 1)), head)
 
     async def history(self, *, uid: str | None = None, item_id: str | None = None) -> list[dict[str, Any]]:
         """Return the log, oldest first: number, at, change, item_id, by, uid."""

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from agent.clock import to_ms
-from agent.errors import BadInput, BlobNotFound, Fenced, SequenceTaken, StoreClosed, TraceExists, TraceNotFound
+from agent.errors import BadInput, BlobNotFound, Fenced, SequenceTaken, StepNotFound, StoreClosed, TraceExists, TraceNotFound
+from agent.models.payloads import Erased
 from agent.models.trace import Step, Trace, step_id_of
 from agent.models.value import replace
 from agent.storage import liveness, restore
 from agent.storage.arguments import checks_arguments
-from agent.storage.codec import Coded, Row, blob_bytes, encode_step, encode_steps
+from agent.storage.chain import SIZE, digest
+from agent.storage.codec import Coded, Page, Row, blob_bytes, encode_step, encode_steps, erase
+from agent.storage.erasing import check_erasable, checked_sequences, checked_words, is_erased
 from agent.storage.fields import check_newest, checked_changes, checked_trace
 from agent.storage.lineage import Origin, check_fork, seam
-from agent.storage.protocols import TraceHead
+from agent.storage.protocols import TraceHead, Verified
 from agent.storage.prune import Standing, Wanted, removable
-from agent.storage.verify import Chain, verify_run
+from agent.storage.verify import ERASURE, Evidence, identity_of, seal_of, verify_run
 
 
 class _Record:
@@ -33,9 +36,13 @@ class _Record:
         self.rows: dict[int, Row] = {}
         self.names: dict[str, int] = {}
         self.links: dict[int, bytes] = {}  # in the order of commit
-        self.link = b""
-        self.seal: bytes | None = None  # the link when the status was last set
+        self.link = self.seal = b""
+        self.begin_after(b"")
         self.blobs: set[bytes] = set()
+
+    def begin_after(self, seam: bytes) -> None:
+        self.link = identity_of(self.trace).link(seam)
+        self.seal = seal_of(self.link, _fields_of(self.trace))
 
     @property
     def standing(self) -> Standing:
@@ -55,6 +62,20 @@ class _Record:
         if step.name is not None:
             self.names[step.name] = step.sequence
         self.blobs.update(digest for digest, _ in step.blobs)
+
+    def erase(self, sequences: Sequence[int]) -> list[int]:
+        gone = [n for n in sequences if self.rows[n][2] != ERASURE and not is_erased(self.rows[n][5])]
+        for sequence in gone:
+            row = self.rows[sequence]
+            self.rows[sequence] = (*row[:5], erase(row[5]), row[6])
+        page = Page(self.trace.trace_id)
+        page.add(list(self.rows.values()))
+        self.blobs = set(page.wanted)
+        return gone
+
+
+def _fields_of(trace: Trace) -> bytes:
+    return digest(repr(trace.to_dict()))
 
 
 @checks_arguments(unless=frozenset({"add_steps"}), unicode_only=True)
@@ -135,6 +156,7 @@ class RamTraceStore:
         record.epoch, record.owner = expected_epoch + 1, self.owner
         record.loop = asyncio.get_running_loop()
         record.trace = replace(record.trace, status="running", completed_at=None)
+        record.seal = record.seal[:SIZE] + _fields_of(record.trace)
         return record.epoch
 
     # ---- reading
@@ -206,10 +228,29 @@ class RamTraceStore:
 
     # ---- upkeep
 
-    async def verify(self, trace_id: str) -> int:
+    async def verify(self, trace_id: str, *, head: str | None = None) -> Verified:
         """See `TraceLog`."""
         self._record(trace_id)
-        return verify_run(self._rows(), trace_id)
+        return verify_run(self._rows(), trace_id, head)
+
+    async def erase(self, trace_id: str, sequences: Sequence[int], *, reason: str, by: str | None = None) -> list[int]:
+        """See `TraceLog`."""
+        checked_words(reason, by)
+        record = self._record(trace_id)
+        check_erasable(record.trace)
+        wanted = checked_sequences(sequences)
+        if missing := sorted(set(wanted) - record.rows.keys()):
+            raise StepNotFound(step_id_of(trace_id, missing[0]), f"trace {trace_id!r} has no such step; nothing was erased")
+        gone = record.erase(wanted)
+        if gone:
+            has_input = any(record.rows[sequence][2] == "input" for sequence in gone)
+            self._sweep()
+            tombstone = Erased(sequences=gone, reason=reason, by=by)
+            parents = [step_id_of(trace_id, sequence) for sequence in gone]
+            step = Step(step_id_of(trace_id, record.next_sequence), trace_id, tombstone.step_type, record.next_sequence, parents, tombstone.to_data())
+            self._add(record, encode_steps(trace_id, [step]))
+            _change(record, {"task": None, "context": {}} if has_input else {})
+        return gone
 
     async def prune(
         self,
@@ -228,8 +269,7 @@ class RamTraceStore:
         if not is_dry_run:
             for trace_id in gone:
                 del self._records[trace_id]
-            used = {digest for record in self._records.values() for digest in record.blobs}
-            self._blobs = {digest: data for digest, data in self._blobs.items() if digest in used}
+            self._sweep()
         return gone
 
     async def backup(self, target: Path) -> int:
@@ -237,6 +277,10 @@ class RamTraceStore:
         raise BadInput("a store in memory has no file to copy: open one with a path, such as sqlite:///runs.db")
 
     # ---- inside
+
+    def _sweep(self) -> None:
+        used = {digest for record in self._records.values() for digest in record.blobs}
+        self._blobs = {digest: data for digest, data in self._blobs.items() if digest in used}
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -262,8 +306,8 @@ class RamTraceStore:
             check_fork(self._rows(), trace)
         self._count += 1
         record = self._records[trace.trace_id] = _Record(trace, self._count)
-        if trace.fork_at is not None:
-            record.link = seam(self._rows(), trace.trace_id)
+        if trace.fork_at is not None:  # it has to be there before its lineage can be told
+            record.begin_after(seam(self._rows(), trace.trace_id))
         return record
 
     def _add(self, record: _Record, steps: Sequence[Coded]) -> None:
@@ -289,9 +333,12 @@ class _RamRows:
         record = self._records.get(trace_id)
         return record.links.get(sequence) if record is not None else None
 
-    def chain(self, trace_id: str) -> Chain:
-        record = self._records[trace_id]
-        return Chain([(record.rows[sequence], link) for sequence, link in record.links.items()], record.seal)
+    def evidence(self, trace_id: str) -> Evidence | None:
+        record = self._records.get(trace_id)
+        if record is None:
+            return None
+        rows = [(record.rows[sequence], link) for sequence, link in record.links.items()]
+        return Evidence(record.trace, rows, record.seal, _fields_of(record.trace), frozenset(record.blobs))
 
     def span(self, trace_id: str, after: int, limit: int | None, last: int | None = None) -> Sequence[Row]:
         record = self._records.get(trace_id)
@@ -318,13 +365,14 @@ def _is_old(trace: Trace, wanted: Wanted) -> bool:
 
 
 def _change(record: _Record, checked: Mapping[str, Any]) -> None:
+    if not checked:
+        return
     fields = dict(checked)
     if "owner" in fields:
         record.owner, record.loop = fields.pop("owner"), None
-    if "status" in fields:
-        record.seal = record.link or None
     if fields:
         record.trace = replace(record.trace, **fields)
+    record.seal = seal_of(record.link, _fields_of(record.trace))
 
 
 def _check_order(trace_id: str, following: int, steps: Sequence[Coded]) -> None:

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 from agent.clock import to_ms
 from agent.errors import BadInput, Fenced, SequenceTaken, TraceExists, TraceNotFound
 from agent.models.trace import Trace
+from agent.storage.chain import SIZE, Identity
 from agent.storage.codec import Coded, pack
 from agent.storage.fields import check_newest
 from agent.storage.lineage import check_fork, seam
-from agent.storage.sqlite.rows import SqliteRows
+from agent.storage.sqlite.rows import SqliteRows, fields_of
 from agent.storage.unicode import findable
+from agent.storage.verify import seal_of
 
 _TIP = """select t.no, t.epoch, t.tail, s.seq, s.hash, t.fork_at from trace t
     left join step s on s.trace=t.no and s.seq=(select max(seq) from step where trace=t.no) where t.id=?"""
@@ -76,7 +78,8 @@ def insert_trace(db: sqlite3.Connection, trace: Trace, columns: Mapping[str, Any
     if trace.fork_at is not None:
         check_fork(SqliteRows(db), trace)
     row = {**columns, "owner": owner, "epoch": 1 if owner else 0}
-    db.execute(f"insert into trace({', '.join(row)}) values({', '.join('?' * len(row))})", tuple(row.values()))  # our own column names
+    no = db.execute(f"insert into trace({', '.join(row)}) values({', '.join('?' * len(row))})", tuple(row.values())).lastrowid  # our own column names
+    _seal(db, no or 0, _beginning(db, no or 0))
 
 
 def check_conversation(db: sqlite3.Connection, trace: Trace, only_after: str) -> None:
@@ -152,9 +155,9 @@ def append_steps(db: sqlite3.Connection, trace_id: str, steps: Sequence[Coded], 
         raise Fenced(trace_id, epoch)
     if tail is not None:
         link = _link_at(db, tail)
-    if last is None and fork_at is not None:
-        last, link = fork_at, seam(SqliteRows(db), trace_id)
-    link, following = link or b"", 0 if last is None else last + 1
+    if last is None:
+        last, link = fork_at, _beginning(db, no)
+    following = 0 if last is None else last + 1
     for step in steps:
         if step.sequence != following:
             raise SequenceTaken(trace_id, step.sequence)
@@ -181,12 +184,12 @@ def add_step(db: sqlite3.Connection, trace_id: str, step: Coded) -> None:
         raise SequenceTaken(trace_id, step.sequence)
     if tail is not None:
         link = _link_at(db, tail)
-    if last is None and fork_at is not None:
-        last, link = fork_at, seam(SqliteRows(db), trace_id)
+    if last is None:
+        last, link = fork_at, _beginning(db, no)
     is_last = last is None or step.sequence > last
     if not is_last and db.execute("select 1 from step where trace=? and seq=?", (no, step.sequence)).fetchone():
         raise SequenceTaken(trace_id, step.sequence)
-    step_no = _insert(db, no, step, step.link(link or b"", trace_id))
+    step_no = _insert(db, no, step, step.link(link, trace_id))
     is_next = is_last and step.sequence == (0 if last is None else last + 1)
     if not is_next or tail is not None:  # also after a gap: whoever remembers the end of the trace must look again
         db.execute("update trace set tail=? where no=?", (None if is_next else step_no, no))
@@ -202,11 +205,21 @@ def update_trace(db: sqlite3.Connection, trace_id: str, columns: Mapping[str, An
 
 
 def set_columns(db: sqlite3.Connection, no: int, columns: Mapping[str, Any], link: bytes) -> None:
-    """Set columns of a trace; a status is sealed with the hash of the last step."""
-    if "status" in columns:
-        columns = {**columns, "seal": link or None}
+    """Set columns of a trace, and seal them with the hash of the last step."""
     if columns:
         db.execute(f"update trace set {', '.join(f'{name}=?' for name in columns)} where no=?", (*columns.values(), no))  # noqa: S608  # our own column names
+        _seal(db, no, link)
+
+
+def _beginning(db: sqlite3.Connection, no: int) -> bytes:
+    """Return what the first step of a trace's own is linked to."""
+    (row,) = db.execute("select id, mode, uid, created, conversation, parent, fork_at, format from trace where no=?", (no,)).fetchall()
+    identity = Identity(*row)
+    return identity.link(b"" if identity.fork_at is None else seam(SqliteRows(db), identity.trace_id))
+
+
+def _seal(db: sqlite3.Connection, no: int, link: bytes) -> None:
+    db.execute("update trace set seal=? where no=?", (seal_of(link, fields_of(db, no)), no))
 
 
 def claim(db: sqlite3.Connection, trace_id: str, expected_epoch: int, owner: str) -> int:
@@ -217,10 +230,17 @@ def claim(db: sqlite3.Connection, trace_id: str, expected_epoch: int, owner: str
     """
     sql = "update trace set epoch=epoch+1, owner=?, status='running', completed=null where id=? and epoch=?"
     if db.execute(sql, (owner, trace_id, expected_epoch)).rowcount:
+        _seal_again(db, trace_id)
         return expected_epoch + 1
     if db.execute("select 1 from trace where id=?", (trace_id,)).fetchone() is None:
         raise TraceNotFound(trace_id)
     raise Fenced(trace_id, expected_epoch)
+
+
+def _seal_again(db: sqlite3.Connection, trace_id: str) -> None:
+    """Seal changed fields; steps appended since then are left to the next one."""
+    ((no, seal),) = db.execute("select no, seal from trace where id=?", (trace_id,)).fetchall()
+    db.execute("update trace set seal=? where no=?", ((seal or bytes(SIZE))[:SIZE] + fields_of(db, no), no))
 
 
 def beat(db: sqlite3.Connection, owner: str, now_ms: int) -> None:
@@ -240,9 +260,9 @@ def _insert(db: sqlite3.Connection, no: int, step: Coded, link: bytes) -> int:
     step_no = db.execute(_INSERT, row).lastrowid or 0
     if step.name is not None:
         _name(db, no, step_no, step.name)
-    for digest, data in step.blobs:
-        db.execute("insert or ignore into blob(hash, data) values(?, ?)", (digest, data))
-        db.execute("insert or ignore into blob_use(trace, blob) select ?, id from blob where hash=?", (no, digest))
+    for blob, data in step.blobs:
+        db.execute("insert or ignore into blob(hash, data) values(?, ?)", (blob, data))
+        db.execute("insert or ignore into blob_use(trace, blob) select ?, id from blob where hash=?", (no, blob))
     return step_no
 
 

@@ -14,16 +14,16 @@ from agent.models.memory import Experience, Skill
 from agent.storage import memory_rules
 from agent.storage.arguments import checks_arguments
 from agent.storage.memory_log import MAX_ITEM_BYTES, Item, ItemKind, checked_kind, is_visible, moment
+from agent.storage.protocols import Verified
+from agent.storage.sqlite import memory_evidence
 from agent.storage.sqlite.database import Database
+from agent.storage.sqlite.journal import empty_journal
 from agent.storage.sqlite.memory_tables import SqliteLedger, entries, items_of, matches, newest
 from agent.storage.sqlite.owners import owner_of
-from agent.storage.sqlite.parts import Part
+from agent.storage.sqlite.parts import Part, blank
 from agent.storage.unicode import findable
 
 T = TypeVar("T")
-
-ERASE_WAIT_S = 0.5
-"""How long `forget` waits for readers before it leaves the journal to a later checkpoint."""
 
 
 @checks_arguments()
@@ -125,11 +125,19 @@ class SqliteMemoryStore:
         """
         at = moment(self._now())
         await self._write(lambda ledger: memory_rules.forget(ledger, item_id, at=at, by=by, uid=uid))
-        await self._database.alone(_empty_journal)
+        await self._database.alone(empty_journal)
 
     async def history(self, *, uid: str | None = None, item_id: str | None = None) -> list[dict[str, Any]]:
         """Return the log, oldest first: number, at, change, item_id, by, uid."""
         return await self._part.read(lambda db: entries(db, uid=uid, item_id=item_id))
+
+    async def verify(self, *, head: str | None = None) -> Verified:
+        """Check the log against its chain, and items, shelves and postings against the log; see `MemoryCurator`.
+
+        Raises:
+            StoreUnusable: something was changed, removed, added or moved; says what.
+        """
+        return await self._part.read(lambda db: memory_evidence.verify(db, lambda: blank("memory"), head))
 
     async def rebuild(self) -> None:
         """Make the tables of items and their index anew from the log; what they hold is the same afterwards."""
@@ -189,13 +197,3 @@ def _best(db: sqlite3.Connection, words: Sequence[str], place: Mapping[str, Any]
     finally:
         db.execute("rollback")
     return [(items[found.item_id], found.score) for found in best]
-
-
-def _empty_journal(db: sqlite3.Connection) -> None:
-    """Write the journal into the file and cut it off, unless somebody reads for longer than `ERASE_WAIT_S`."""
-    (usual,) = db.execute("pragma busy_timeout").fetchone()
-    db.execute(f"pragma busy_timeout={int(ERASE_WAIT_S * 1000)}")
-    try:
-        db.execute("pragma wal_checkpoint(truncate)").fetchall()
-    finally:
-        db.execute(f"pragma busy_timeout={usual}")

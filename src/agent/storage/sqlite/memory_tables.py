@@ -10,6 +10,7 @@ from agent.clock import from_ms, to_ms
 from agent.core.rank import Candidate, Corpus
 from agent.core.text import TOKENIZER, tokens
 from agent.models.memory import Skill
+from agent.storage.memory_chain import Entry, pledge
 from agent.storage.memory_log import MAX_ITEM_BYTES, Change, Item, applied, decode, encode, id_of, kind_of, searched_text, term_of
 from agent.storage.sqlite.owners import owner_of
 from agent.storage.unicode import findable
@@ -63,15 +64,18 @@ class SqliteLedger:
 
     def record(self, change: Change, after: Item | None) -> None:
         """Append `change` and make the item what it is `after` it."""
-        number = self._db.execute(
-            "insert into memory_log(at, uid, change, item_id, by, successor, data) values(?, ?, ?, ?, ?, ?, ?)",
-            (to_ms(change.at), change.uid, change.change, change.item_id, change.by, change.successor_id, change.data),
-        ).lastrowid
+        last, link = self._db.execute("select max(number), hash from memory_log").fetchone()
+        number = 1 if last is None else last + 1
+        entry = pledge(link or b"", number, change)
+        self._db.execute(
+            "insert into memory_log(number, at, uid, change, item_id, by, successor, data, salt, pledge, hash) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (number, to_ms(change.at), change.uid, change.change, change.item_id, change.by, change.successor_id, change.data, *entry),
+        )
         self._become(change.item_id, after, number)
 
     def erase(self, item_id: str) -> None:
         """Remove an item's words from what is indexed and from the log so far."""
-        self._db.execute("update memory_log set data = null where item_id = ?", (item_id,))
+        self._db.execute("update memory_log set data = null, salt = null where item_id = ? and data is not null", (item_id,))
         # By the item, not by its tokens: whatever tokenizer made them.
         item = f"select shelf, no from memory_item where {_OF_ID}"  # noqa: S608
         self._db.execute(f"delete from memory_posting where (shelf, item) in ({item})", (item_id,))  # noqa: S608
@@ -80,10 +84,9 @@ class SqliteLedger:
         """Make items, shelves and postings anew from the log."""
         for table in ("memory_posting", "memory_item", "memory_shelf"):
             self._db.execute(f"delete from {table}")  # noqa: S608 (names from the line above)
-        entries = self._db.execute("select number, at, uid, change, item_id, by, successor, data from memory_log order by number").fetchall()
-        for number, at, uid, change, item_id, by, successor_id, data in entries:
-            entry = Change(at=from_ms(at), uid=uid, change=change, item_id=item_id, by=by, successor_id=successor_id, data=data)
-            self._become(item_id, applied(self.find(item_id), entry), number)
+        for entry in log_of(self._db):
+            item_id = entry.change.item_id
+            self._become(item_id, applied(self.find(item_id), entry.change), entry.number)
 
     def is_indexed(self) -> bool:
         """Whether the postings are those of this program's tokenizer."""
@@ -138,6 +141,15 @@ class SqliteLedger:
     def _shelf(self, kind: str, scope: str, uid: str | None) -> int | None:
         row = self._db.execute("select no from memory_shelf where kind = ? and scope = ? and owner = ?", (kind, scope, owner_of(uid))).fetchone()
         return row[0] if row else None
+
+
+def log_of(db: sqlite3.Connection) -> list[Entry]:
+    """Return the whole log, oldest first."""
+    rows = db.execute("select number, salt, pledge, hash, at, uid, change, item_id, by, successor, data from memory_log order by number").fetchall()
+    return [
+        Entry(number, Change(at=from_ms(at), uid=uid, change=change, item_id=item_id, by=by, successor_id=successor, data=data), salt, commit, link)
+        for number, salt, commit, link, at, uid, change, item_id, by, successor, data in rows
+    ]
 
 
 def matches(db: sqlite3.Connection, query: Sequence[str], place: Mapping[str, Any]) -> tuple[list[Candidate], Corpus]:

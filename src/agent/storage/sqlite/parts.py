@@ -11,12 +11,17 @@ from typing import Literal, TypeVar
 
 from agent.errors import FormatTooNew
 from agent.storage.sqlite.database import Database
+from agent.storage.sqlite.memory_evidence import chain_log
 from agent.storage.sqlite.schema import migrations, statements
 
 T = TypeVar("T")
 
 PartName = Literal["memory", "state"]
 """A folder below `migrations`."""
+
+
+BEFORE_THE_CHAIN = 1
+"""The format of memory whose log had no hash chain."""
 
 
 class Part:
@@ -63,7 +68,8 @@ class Part:
     def _ask_nothing(self, question: Callable[[sqlite3.Connection], T]) -> T:
         with self._blank_lock:
             if self._blank is None:
-                self._blank = _empty(self._name)
+                self._blank = blank(self._name)
+                self._blank.execute("pragma query_only=on")
                 weakref.finalize(self, self._blank.close)
             return question(self._blank)
 
@@ -79,6 +85,8 @@ def ensure(db: sqlite3.Connection, name: PartName) -> None:
         return
     db.execute("create table if not exists part(name text primary key, version integer not null) without rowid")
     _bring_up(db, name, done)
+    if name == "memory" and done == BEFORE_THE_CHAIN:
+        chain_log(db)
     db.execute("insert into part values(?, ?) on conflict(name) do update set version = excluded.version", (name, newest(name)))
 
 
@@ -112,9 +120,8 @@ def _bring_up(db: sqlite3.Connection, name: PartName, done: int) -> None:
                 db.execute(statement)
 
 
-def _empty(name: PartName) -> sqlite3.Connection:
+def blank(name: PartName) -> sqlite3.Connection:
     """Return a connection to the part's tables with nothing in them; one thread at a time may use it."""
     db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     _bring_up(db, name, 0)
-    db.execute("pragma query_only=on")
     return db

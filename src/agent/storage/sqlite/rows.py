@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.clock import from_ms
-from agent.errors import BlobNotFound, TraceNotFound
+from agent.errors import BlobNotFound, StoreUnusable, TraceNotFound
 from agent.models.trace import Trace
+from agent.storage.chain import digest
 from agent.storage.codec import Row, blob_bytes, unpack
 from agent.storage.lineage import Origin
 from agent.storage.unicode import findable
-from agent.storage.verify import Chain
+from agent.storage.verify import Evidence
 
 _STEP = """select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, n.name from step s
     left join step_name n on n.step=s.id where s.trace=(select no from trace where id=?)"""
@@ -23,6 +24,12 @@ _TRACE = (
 _OPEN = ("running", "waiting", "paused")
 _LARGEST = (1 << 63) - 1  # what SQLite can compare
 _AT_ONCE = 500  # values of one `in (…)`
+
+_CHAIN = """select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, n.name, s.hash from step s
+    left join step_name n on n.step=s.id where s.trace=? order by s.id"""
+_HELD = "select b.hash from blob_use u join blob b on b.id=u.blob where u.trace=?"
+_FIELDS = """select id, mode, task, agent_type, uid, context, status, created, completed, tokens, cost, is_partial, waiting, conversation, parent, fork_at,
+    format, epoch, owner from trace where no=?"""
 
 CHANGES_LIMIT = 10_000
 """So many changes are told at once; the cursor goes on from there."""
@@ -44,12 +51,21 @@ class SqliteRows:
         found = self.db.execute("select hash from step where trace=(select no from trace where id=?) and seq=?", (trace_id, sequence)).fetchone()
         return bytes(found[0]) if found else None
 
-    def chain(self, trace_id: str) -> Chain:
-        """Return the rows of a trace in the order of commit, each with its hash."""
-        sql = """select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, n.name, s.hash from step s
-            left join step_name n on n.step=s.id where s.trace=? order by s.id"""
-        ((no, seal),) = self.db.execute("select no, seal from trace where id=?", (trace_id,)).fetchall() or [(None, None)]
-        return Chain([(row[:7], row[7]) for row in self.db.execute(sql, (no,)).fetchall()], seal)
+    def evidence(self, trace_id: str) -> Evidence | None:
+        """Return all that is known of a trace; its rows in the order of commit.
+
+        Raises:
+            StoreUnusable: what the trace says of itself cannot be read.
+        """
+        try:
+            trace = read_trace(self.db, trace_id, None)
+        except (TypeError, ValueError, LookupError, OverflowError, OSError) as error:
+            raise StoreUnusable(f"trace {trace_id!r} was changed: its fields cannot be read ({error})") from error
+        if trace is None:
+            return None
+        ((no, seal),) = self.db.execute("select no, seal from trace where id=?", (trace_id,)).fetchall()
+        rows = [(row[:7], row[7]) for row in self.db.execute(_CHAIN, (no,)).fetchall()]
+        return Evidence(trace, rows, seal, fields_of(self.db, no), frozenset(digest for (digest,) in self.db.execute(_HELD, (no,)).fetchall()))
 
     def span(self, trace_id: str, after: int, limit: int | None, last: int | None = None) -> Sequence[Row]:
         """Return rows with a sequence above `after`, and up to `last`, by sequence."""
@@ -87,6 +103,12 @@ def _limit(limit: int | None) -> int:
 
 def _marks(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values))
+
+
+def fields_of(db: sqlite3.Connection, no: int) -> bytes:
+    """Return the hash of all that a trace says of itself."""
+    (row,) = db.execute(_FIELDS, (no,)).fetchall()
+    return digest(row)
 
 
 def is_visible(db: sqlite3.Connection, trace_id: str, uid: str | None) -> bool:

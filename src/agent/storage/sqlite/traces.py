@@ -15,11 +15,12 @@ from agent.storage import liveness, restore
 from agent.storage.arguments import checks_arguments
 from agent.storage.codec import Coded, encode_step, encode_steps
 from agent.storage.fields import checked_changes, checked_trace
-from agent.storage.protocols import TraceHead
+from agent.storage.protocols import TraceHead, Verified
 from agent.storage.prune import Wanted
-from agent.storage.sqlite import append, rows, upkeep
+from agent.storage.sqlite import append, evidence, rows, upkeep
 from agent.storage.sqlite.backup import copy
 from agent.storage.sqlite.database import Database
+from agent.storage.sqlite.journal import empty_journal
 from agent.storage.sqlite.writer import PULSE_S, Change
 
 SMALL_PAGE = 64
@@ -196,9 +197,15 @@ class SqliteTraceStore:
 
     # ---- upkeep
 
-    async def verify(self, trace_id: str) -> int:
+    async def verify(self, trace_id: str, *, head: str | None = None) -> Verified:
         """See `TraceLog`."""
-        return await self.database.read(lambda db: upkeep.verify(db, trace_id))
+        return await self.database.read(lambda db: evidence.verify(db, trace_id, head))
+
+    async def erase(self, trace_id: str, sequences: Sequence[int], *, reason: str, by: str | None = None) -> list[int]:
+        """See `TraceLog`. While another process reads, the journal keeps the words until its next checkpoint."""
+        gone = await self.database.write(lambda db: evidence.erase_steps(db, trace_id, sequences, reason, by))
+        await self.database.alone(empty_journal)
+        return gone
 
     async def prune(
         self,

@@ -1,30 +1,15 @@
-"""Looking after the record: checking its chain, and removing what is old."""
+"""Removing what is old."""
 
 import sqlite3
 from collections.abc import Sequence
 
-from agent.errors import TraceNotFound
 from agent.storage import prune
 from agent.storage.prune import Standing, Wanted
-from agent.storage.sqlite.rows import SqliteRows
-from agent.storage.verify import verify_run
 
 AT_ONCE = 20
 """So many traces are removed in one transaction."""
 SWEPT_AT_ONCE = 200
 """So many blobs."""
-
-
-def verify(db: sqlite3.Connection, trace_id: str) -> int:
-    """Return how many steps the chain of a trace covers.
-
-    Raises:
-        TraceNotFound: no trace has this id.
-        StoreUnusable: a step was changed, removed, added or moved; says which.
-    """
-    if db.execute("select 1 from trace where id=?", (trace_id,)).fetchone() is None:
-        raise TraceNotFound(trace_id)
-    return verify_run(SqliteRows(db), trace_id)
 
 
 def removable(db: sqlite3.Connection, wanted: Wanted) -> list[str]:

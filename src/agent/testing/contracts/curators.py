@@ -5,8 +5,10 @@ import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import pytest
+
 from agent.clock import now
-from agent.errors import BadInput, ExperienceNotFound
+from agent.errors import BadInput, ExperienceNotFound, StoreUnusable
 from agent.models.memory import Experience, Skill
 from agent.models.value import replace
 from agent.storage.protocols import MemoryCurator
@@ -248,6 +250,24 @@ class MemoryCuratorContract(MemoryStoreContract):
         assert await store.add_experience(item) == item.experience_id
         assert await store.add_skill(skill) == skill.skill_id
         assert await store.list() == await store.list(kind="skill") == []
+
+    async def test_verify_follows_the_log_and_tells_what_was_forgotten(self, store: MemoryCurator) -> None:
+        """`verify`: what was forgotten is no fault; with `head` the log must have gone on from there."""
+        empty = await store.verify()
+        first = await store.add_experience(lesson("refund", uid="a"))
+        head = (await store.verify()).head
+        second = await store.add_skill(Skill.create("agent:default", "n", "", "words"))
+        await store.retire(first, by="Bob")
+        await store.forget(first, by="Ann")
+        await store.promote(second, by="Bob")
+
+        found = await store.verify(head=head)
+        assert (empty.entries, found.entries) == (0, 4)
+        assert [(gone.item_id, gone.by) for gone in found.erased] == [(first, "Ann")]
+        assert (await store.verify(head=found.head)) == found
+        for wrong in ("00" * 16, "no hex"):
+            with pytest.raises(StoreUnusable):
+                await store.verify(head=wrong)
 
     async def test_another_uids_item_is_as_if_it_were_not_there(self, store: MemoryCurator) -> None:
         """ExperienceNotFound, as for an id that never was."""

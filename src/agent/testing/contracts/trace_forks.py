@@ -57,7 +57,7 @@ class TraceForksContract:
         fork = await forked(store, child, 3, fact("", 4))
 
         assert [step.trace_id for step in await store.read_steps(fork.trace_id)] == [parent.trace_id] * 4 + [fork.trace_id]
-        assert await store.verify(fork.trace_id) == 5
+        assert (await store.verify(fork.trace_id)).entries == 5
 
     async def test_a_step_of_a_fork_is_found_by_its_own_id(self, store: TraceLog) -> None:
         """`get_step` finds inherited steps by their ids, or by their number in the fork; what was not inherited is not there."""
@@ -93,13 +93,13 @@ class TraceForksContract:
         """`verify` covers inherited steps too; what its parent does later is no concern of the fork."""
         parent = await opened(store, [fact("", n) for n in range(5)])
         fork = await forked(store, parent, 2)
-        assert await store.verify(fork.trace_id) == 3
+        assert (await store.verify(fork.trace_id)).entries == 3
         await store.add_step(fact(fork, 3))
         await store.update_trace(fork.trace_id, status="completed")
         await store.add_steps(parent.trace_id, [fact(parent, 5)], epoch=1)
 
-        assert await store.verify(fork.trace_id) == 4
-        assert await store.verify(parent.trace_id) == 6
+        assert (await store.verify(fork.trace_id)).entries == 4
+        assert (await store.verify(parent.trace_id)).entries == 6
 
     async def test_a_fork_of_what_is_not_there_is_refused(self, store: TraceLog) -> None:
         """TraceNotFound, StepNotFound, BadInput: then there is no trace."""

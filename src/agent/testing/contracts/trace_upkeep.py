@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from agent.errors import BadInput, BlobNotFound
+from agent.errors import BadInput, BlobNotFound, StepNotFound, StoreUnusable, TraceNotFound
 from agent.storage.protocols import TraceLog
 from agent.testing.contracts.trace_samples import MOMENT, a_run, digest_of, fact, listed, opened, recorded
 
 
 class TraceUpkeepContract:
-    """`get_blob`, `verify`, `prune`."""
+    """`get_blob`, `verify`, `erase`, `prune`."""
 
     async def test_a_large_value_is_a_blob(self, store: TraceLog) -> None:
         """`get_blob` returns a blob by its hash; BlobNotFound: no blob has this hash."""
@@ -24,13 +24,76 @@ class TraceUpkeepContract:
                 await store.get_blob(unknown)
 
     async def test_verify_counts_the_steps_in_any_order_of_commit(self, store: TraceLog) -> None:
-        """`verify` checks the hash chain of a trace and returns how many steps it covers."""
+        """`verify` checks a trace against its hash chain and returns how many steps it covers."""
         trace = await opened(store, a_run(""))
         for sequence in (20, 10, 15, 30, 25):
             await store.add_step(fact(trace, sequence, step_id=f"chosen {sequence}"))
         await store.add_steps(trace.trace_id, [fact(trace, 31), fact(trace, 32)], changes={"status": "completed"})
 
-        assert await store.verify(trace.trace_id) == 13
+        assert (await store.verify(trace.trace_id)).entries == 13
+
+    async def test_a_head_kept_elsewhere_holds_while_the_trace_goes_on(self, store: TraceLog) -> None:
+        """With `head` the trace must have gone on from there; another trace's head, or an unknown one, is refused."""
+        trace, other = await opened(store, a_run("")), await opened(store, a_run(""))
+        heads = [(await store.verify(trace.trace_id)).head]
+        for sequence in (6, 7):
+            await store.add_steps(trace.trace_id, [fact(trace, sequence)])
+            heads.append((await store.verify(trace.trace_id)).head)
+        await store.update_trace(trace.trace_id, status="completed", total_tokens=5)
+
+        assert len(set(heads)) == 3
+        for head in heads:
+            assert (await store.verify(trace.trace_id, head=head)).head == heads[-1]
+        for wrong in ((await store.verify(other.trace_id)).head, "00" * 16, "", "no hex"):
+            with pytest.raises(StoreUnusable):
+                await store.verify(trace.trace_id, head=wrong)
+
+    async def test_what_steps_said_can_be_erased_and_the_chain_holds(self, store: TraceLog) -> None:
+        """`erase` forgets what steps said, and `verify` returns who erased what and why; a second time changes nothing."""
+        trace = await opened(store, a_run(""), task="Weather?", context={"model": "m"})
+        await store.update_trace(trace.trace_id, status="completed", total_tokens=9)
+        head = (await store.verify(trace.trace_id)).head
+
+        assert await store.erase(trace.trace_id, [3, 0, 3], reason="a person asked", by="Ann") == [0, 3]
+        assert await store.erase(trace.trace_id, [0, 6], reason="again") == []
+        found, steps = await store.verify(trace.trace_id, head=head), await store.get_trace_steps(trace.trace_id)
+        assert [(gone.sequences, gone.by, gone.reason) for gone in found.erased] == [((0, 3), "Ann", "a person asked")]
+        assert [step.step_type for step in steps] == [*(step.step_type for step in a_run("")), "erased"]
+        assert "sunny" not in repr(steps)
+        after = await store.get_trace(trace.trace_id)
+        assert after is not None
+        assert (after.task, after.context, after.status, after.total_tokens) == (None, {}, "completed", 9)
+
+    async def test_erasing_takes_the_blobs_that_nobody_else_uses(self, store: TraceLog) -> None:
+        """`erase`: with blobs nobody else uses."""
+        alone, shared = "alone " * 20_000, "shared " * 20_000
+        trace = await opened(store, [fact("", 0, result=alone), fact("", 1, result=shared)])
+        other = await opened(store, [fact("", 0, result=shared)])
+        await store.update_trace(trace.trace_id, status="cancelled")
+        await store.erase(trace.trace_id, [0, 1], reason="old")
+
+        with pytest.raises(BlobNotFound):
+            await store.get_blob(digest_of(alone.encode()))
+        assert (await store.read_steps(other.trace_id))[0].data["result"] == shared
+        assert (await store.verify(other.trace_id)).erased == ()
+
+    async def test_what_may_go_on_is_not_erased(self, store: TraceLog) -> None:
+        """BadInput: the run is neither completed nor cancelled, or there is no reason; StepNotFound, TraceNotFound: nothing was erased."""
+        trace = await opened(store, a_run(""))
+        with pytest.raises(BadInput):
+            await store.erase(trace.trace_id, [0], reason="why not")
+        await store.update_trace(trace.trace_id, status="completed")
+        with pytest.raises(BadInput):
+            await store.erase(trace.trace_id, [0], reason=" ")
+        with pytest.raises(BadInput):
+            await store.erase(trace.trace_id, [-1], reason="x")
+        with pytest.raises(StepNotFound):
+            await store.erase(trace.trace_id, [0, 77], reason="x")
+        with pytest.raises(TraceNotFound):
+            await store.erase("nobody", [0], reason="x")
+
+        assert [step.step_type for step in await store.get_trace_steps(trace.trace_id)] == [step.step_type for step in a_run("")]
+        assert (await store.verify(trace.trace_id)).erased == ()
 
     async def test_prune_removes_ended_traces_created_before_a_moment(self, store: TraceLog) -> None:
         """`prune` removes ended traces created before a moment, and returns their ids; a dry run only names them."""
@@ -63,7 +126,7 @@ class TraceUpkeepContract:
         assert (await store.read_steps(new.trace_id))[0].data["result"] == shared
         with pytest.raises(BlobNotFound):
             await store.get_blob(digest_of(alone.encode()))
-        assert await store.verify(new.trace_id) == 1
+        assert (await store.verify(new.trace_id)).entries == 1
 
     async def test_prune_keeps_what_a_kept_trace_goes_on_from(self, store: TraceLog) -> None:
         """A fork's parent and the earlier runs of a conversation stay as long as it does."""
