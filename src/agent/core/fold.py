@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import agent.models.payloads as said
 from agent.core.calls import calls_of, message_tool_call, safe_name
 from agent.core.compact import Folding, folded
+from agent.core.forking import forked
 from agent.core.messages import Messages
 from agent.core.state import Answer, CallState, Compacted, PromptMark, RunState, Source, Used
 from agent.core.wording import wording
@@ -338,5 +339,6 @@ _CHANGES: dict[str, Callable[[RunState, Step, Any], RunState]] = {
     "paused": _paused,
     "failure": _failure,
     "cancelled": _cancelled,
+    "forked": forked,
 }
 _KNOWN = {name: (PAYLOADS[name], change) for name, change in _CHANGES.items()}
