@@ -11,6 +11,7 @@ from agent.engine.beginning import Request, checked_limits, tenant
 from agent.engine.calling import call_once
 from agent.engine.engine import Engine
 from agent.engine.feedback import give_feedback
+from agent.engine.forking import fork
 from agent.engine.log import as_run_log
 from agent.engine.shop import Shop
 from agent.engine.stopping import cancel, pause
@@ -217,6 +218,19 @@ class AgentRunner:
         """
         resolution = said.InDoubtResolved(call_id=call_id, outcome=outcome, result=result, by=_person(by))
         return await resolve_call(self._engine, trace_id, resolution, uid=uid)
+
+    async def fork(self, trace_id: str, at: int, *, uid: str | None = None, **changes: Any) -> str:
+        """Record a run that inherits the steps of another up to sequence `at`, and return its id; it rests until `resume`.
+
+        Nothing is copied. `changes` are any of `task`, `messages`, `system_prompt`, `model`, `tools`, `memory` (a list, or None),
+        `exclude_memory` (ids) and `result` (step id → what the model is told instead). An `unsafe` call that the other run made
+        after `at` is asked about before it is made again.
+
+        Raises:
+            TraceNotFound, ToolNotFound, ExperienceNotFound: there is none.
+            BadInput: no such step or change, or what it changes is not among what is inherited.
+        """
+        return await fork(self._engine, trace_id, at, changes, uid=uid)
 
     async def add_feedback(
         self,

@@ -1,7 +1,7 @@
 """A store of each make, and tools whose calls are counted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +90,15 @@ async def make(store: Store, tools: ToolRegistry) -> AsyncIterator[Make]:
     yield make_runner
     for runner in made:
         await runner.aclose()
+
+
+@pytest.fixture
+def a_run(make: Make) -> Callable[..., Awaitable[tuple[AgentRunner, str]]]:
+    """Run a task with a script to its end and return the runner and the trace's id."""
+
+    async def run(*lines: Any, **given: Any) -> tuple[AgentRunner, str]:
+        runner = make(llm=ScriptedLLM(lines, by_calls=True))
+        events = [event async for event in runner.run("go", **{"tools": ["look", "send", "pay"], "enable_memory": False, **given})]
+        return runner, events[0].data["trace_id"]
+
+    return run

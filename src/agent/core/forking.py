@@ -22,7 +22,7 @@ class Parts(Value, frozen=True, gc=False):
 
     system: str | None  # without memory
     earlier: list[Message]  # of the conversation before this run
-    given: list[Message]  # by the caller
+    given: list[Message] | None  # by the caller; None: they are not there any more
     task: Message
     rest: list[Message]  # what came of it
 
@@ -110,7 +110,7 @@ def rewritten(state: RunState, changes: Mapping[str, Any]) -> Messages:
     items = [
         *([system_message(system)] if system else []),
         *parts.earlier,
-        *(changed.messages if "messages" in changes else parts.given),
+        *(changed.messages if "messages" in changes and parts.given is not None else parts.given or []),
         *([user_message(block)] if block and not in_system else []),
         user_message(changed.task) if "task" in changes else parts.task,
         *parts.rest,
@@ -136,11 +136,11 @@ def parts_of(state: RunState) -> Parts | None:
     block = state.memory.block if state.memory is not None else ""
     if block and asked.memory_placement != "system" and head and head[-1] == user_message(block):
         head = head[:-1]
-    given: list[Message] = []
+    given: list[Message] | None = []
     if asked.messages and head[-len(asked.messages) :] == asked.messages:
         head, given = head[: -len(asked.messages)], asked.messages
     elif asked.messages:
-        return None
+        given = None
     system: str | None = None
     if head and head[0].get("role") == "system" and isinstance(head[0].get("content"), str):
         system, head = _without_memory(head[0]["content"], block if asked.memory_placement == "system" else ""), head[1:]

@@ -75,11 +75,11 @@ def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: 
         BadInput: task or messages have no usable shape.
         ToolNotFound: no such tool.
     """
-    system, messages = _system_and_messages(request.system_prompt, _messages(request.messages, redactor), redactor)
+    system, messages = system_and_messages(request.system_prompt, checked_messages(request.messages, redactor), redactor)
     names = list(dict.fromkeys(request.tools)) if request.tools else []
     stored, unstored = split_settings(request.keywords)
     return said.Input(
-        task=_task(request.task, redactor, config),
+        task=checked_task(request.task, redactor, config),
         messages=messages,
         system=system,
         tools=names or None,
@@ -160,7 +160,12 @@ def task_text(task: Any) -> str:
     return "\n".join(str(part.get("text", "")) for part in task if isinstance(part, dict) and part.get("type", "text") == "text")
 
 
-def _task(task: Any, redactor: Redactor, config: AgentConfig) -> Any:
+def checked_task(task: Any, redactor: Redactor, config: AgentConfig) -> Any:
+    """Return a task as it is recorded: copied, secrets taken out.
+
+    Raises:
+        BadInput: it has no usable shape, or is too long.
+    """
     if isinstance(task, str):
         if len(task) > config.max_task_chars:
             raise BadInput(
@@ -172,7 +177,12 @@ def _task(task: Any, redactor: Redactor, config: AgentConfig) -> Any:
     raise BadInput(f"the task must be text, or a list of content parts such as {{'type': 'text', 'text': …}}, not {type(task).__name__}")
 
 
-def _messages(messages: Sequence[Mapping[str, Any]] | None, redactor: Redactor) -> list[dict[str, Any]]:
+def checked_messages(messages: Sequence[Mapping[str, Any]] | None, redactor: Redactor) -> list[dict[str, Any]]:
+    """Return a caller's messages as they are recorded.
+
+    Raises:
+        BadInput: one is none, or they are in no order that providers take.
+    """
     copied: list[dict[str, Any]] = []
     for position, message in enumerate(messages or ()):
         if not isinstance(message, Mapping) or message.get("role") not in ("system", "developer", "user", "assistant", "tool"):
@@ -184,7 +194,7 @@ def _messages(messages: Sequence[Mapping[str, Any]] | None, redactor: Redactor) 
     return well_formed(copied)
 
 
-def _system_and_messages(system_prompt: str | None, messages: list[dict[str, Any]], redactor: Redactor) -> tuple[str | None, list[dict[str, Any]]]:
+def system_and_messages(system_prompt: str | None, messages: list[dict[str, Any]], redactor: Redactor) -> tuple[str | None, list[dict[str, Any]]]:
     """Take leading system messages into the system prompt: kept, never doubled."""
     texts = [redactor.text(system_prompt)] if system_prompt else []
     rest = list(messages)

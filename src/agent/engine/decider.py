@@ -9,6 +9,7 @@ from agent.core.state import CallState, RunState
 from agent.engine.compacting import Compactor
 from agent.engine.draft import Draft
 from agent.engine.executing import context_of
+from agent.engine.parted import Parted
 from agent.engine.planning import PROBE, Plan, asked_anew, plan_call, refusal, settlement, started
 from agent.engine.shop import RunNeeds, Shop
 from agent.models.payloads import Payload
@@ -27,6 +28,7 @@ class Decider:
         self._effects = {name: shop.tools.get(name).effect for name in (asked.tools or ()) if name in shop.tools} if asked else {}
         self._plans: dict[str, Plan] = {}
         self.compactor = Compactor(shop, asked, needs)
+        self.parted: Parted | None = None  # of a fork: what was done where it comes from
 
     def next(self, state: RunState) -> Action:
         """Return what follows from a state."""
@@ -50,7 +52,8 @@ class Decider:
 
     def context_of(self, call: CallState) -> ToolContext:
         """Return what the tool may know of its call."""
-        return context_of(self.shop, self.trace, call, self.needs)
+        context = context_of(self.shop, self.trace, call, self.needs)
+        return context if self.parted is None else self.parted.context(context)
 
     def draft(self, draft: Draft) -> None:
         """Draft what follows from a state without any effect: refusals, requests, announcements, endings."""
@@ -84,7 +87,8 @@ class Decider:
         for call in calls:
             plan = self._plans.get(call.call.call_id)
             if plan is None:
-                plan = self._plans[call.call.call_id] = plan_call(self.shop, state, call, self.context_of)
+                plan = plan_call(self.shop, state, call, self.context_of)
+                plan = self._plans[call.call.call_id] = plan if self.parted is None else self.parted.checked(plan, state, call, self.language)
             if plan.kind == "refuse":
                 facts.append(refusal(call, plan))
             elif plan.request is not None:

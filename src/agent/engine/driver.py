@@ -226,6 +226,8 @@ class Driver:
             if not await self._compact(error):
                 raise
             return
+        if self.decider.parted is not None:
+            await self.decider.parted.refresh()
 
         def build(draft: Draft) -> None:
             draft.add(reply, *asked_in.tip)

@@ -16,6 +16,7 @@ from agent.engine.conversations import Conversations
 from agent.engine.driver import Driver
 from agent.engine.following import Follower
 from agent.engine.log import PlainLog, as_trace_log, head_of
+from agent.engine.parted import parted
 from agent.engine.reading import Reading
 from agent.engine.shop import RunNeeds, Shop
 from agent.errors import ConversationBusy, Fenced, LimitNotRaised, SettingMissing, Unsupported
@@ -37,7 +38,7 @@ class Engine:
         self.shop, self.store = shop, store
         self.drivers: dict[str, Driver] = {}
         self._adrift: set[str] = set()  # runs that this process still owns but no longer drives: their ending could not be written
-        self._conversations = Conversations()
+        self.conversations = Conversations()
         self._follower = Follower(store, shop.config) if isinstance(store, TraceLog) else None
 
     # ---- beginning
@@ -54,8 +55,8 @@ class Engine:
         check_kinds(request)
         place = None
         if request.conversation_id is not None:
-            place = await self._conversations.latest(as_trace_log(self.store, "continue a conversation"), request.conversation_id, request.uid)
-        ended = await self._conversations.ended(as_trace_log(self.store, "continue a conversation"), place) if place else None
+            place = await self.conversations.latest(as_trace_log(self.store, "continue a conversation"), request.conversation_id, request.uid)
+        ended = await self.conversations.ended(as_trace_log(self.store, "continue a conversation"), place) if place else None
         inherited = ended.messages if ended is not None else None
         if ended is not None and ended.untrusted:
             request = replace(request, untrusted=(*request.untrusted, *ended.untrusted))
@@ -125,7 +126,7 @@ class Engine:
         if driver.error is not None and driver.state.status == "running":
             self._adrift.add(trace_id)
         if driver.trace.conversation_id is not None and driver.state.status in ENDED:
-            self._conversations.remember((driver.trace.trace_id, driver.state.next_sequence - 1), driver.state)
+            self.conversations.remember((driver.trace.trace_id, driver.state.next_sequence - 1), driver.state)
 
     def driver_of(self, trace_id: str) -> Driver | None:
         """Return who drives a run here; None also for one whose event loop was closed under it: any resume may take that up."""
@@ -181,11 +182,11 @@ class Engine:
         """Fold the steps that follow `state`, and put the events of those past `after` into `told`."""
         steps = await log.read_steps(trace_id, after=state.next_sequence - 1 if state else -1)
         if state is None:
-            state = start(await self._conversations.messages(log, continues_of(steps)))
+            state = start(await self.conversations.messages(log, continues_of(steps)))
         for step in steps:
             state = advance(state, step)
             if step.sequence > after:
-                told.extend(tell(step, state))
+                told.extend(tell(step if step.trace_id == trace_id else replace(step, trace_id=trace_id), state))  # inherited steps keep their ids
         return state
 
     async def _watch_others(self, log: TraceLog, head: TraceHead, state: RunState) -> AsyncIterator[AgentEvent]:
@@ -256,6 +257,8 @@ class Engine:
         try:
             state = fold(await log.read_steps(trace_id, after=state.next_sequence - 1), state)
             driver = Driver(self.shop, head.trace, state, epoch=epoch, needs=needs, before=head)
+            if head.trace.fork_at is not None:
+                driver.decider.parted = await parted(log, head.trace)
             if raised is not None:
                 await driver.begin_with(raised)
         except BaseException:

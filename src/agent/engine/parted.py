@@ -1,12 +1,13 @@
 """What the runs that a fork comes from did after it parted from them: an effect of theirs is not made again unasked."""
 
+import contextlib
 from typing import NamedTuple
 
 import agent.models.payloads as said
 from agent.core.fold import advance, start
 from agent.core.state import CallState, RunState
 from agent.core.wording import wording
-from agent.engine.planning import Plan, request_for
+from agent.engine.planning import Plan, refused_before, request_for
 from agent.errors import StoreUnusable, ToolArgumentsInvalid
 from agent.models.digest import canonical_hash
 from agent.models.payloads import payload_of
@@ -74,11 +75,12 @@ class Parted:
         found = self.found(plan.tool, call.call.name, plan.arguments)
         if found is None:
             return plan
-        request = request_for(plan.tool, call, Parsed(plan.arguments, not plan.is_as_asked), "policy")
-        if f"{call.call.name} {request.args_hash}" in state.refused:
-            return Plan(kind="refuse", message=wording("rejected_again", language), error_type="Rejected")
-        detail = told_of(found) if plan.request is None or plan.request.detail is None else f"{told_of(found)} {plan.request.detail}"
-        return replace(plan, kind="ask", request=replace(request, detail=detail))
+        also = plan.request.detail if plan.request is not None else plan.warning
+        detail = told_of(found) if also is None else f"{told_of(found)} {also}"
+        request = request_for(plan.tool, call, Parsed(plan.arguments, not plan.is_as_asked), "policy", detail)
+        if again := refused_before(state, request):
+            return Plan(kind="refuse", message=wording(again, language), error_type="Rejected")
+        return replace(plan, kind="ask", request=request)
 
     def found(self, tool: Tool | None, name: str, arguments: dict[str, object]) -> Made | None:
         """Return the call of this tool with these arguments that was made, the latest one; None where there is none."""
@@ -91,17 +93,16 @@ def _hashes(tool: Tool | None, call: CallState) -> set[str]:
     """Return the fingerprints of a call's arguments as they stood, and as the tool reads them."""
     found = {canonical_hash(call.arguments)}
     if tool is not None:
-        try:
+        with contextlib.suppress(ToolArgumentsInvalid):
             found.add(canonical_hash(parse_arguments(tool, dict(call.arguments)).arguments))
-        except ToolArgumentsInvalid:
-            pass
     return found
 
 
 def told_of(made: Made) -> str:
     """Return what a person is told of a call that was made already."""
     at = f"{made.step.created_at:%Y-%m-%d %H:%M:%S} UTC"
-    return f"run {made.step.trace_id}, which this one was forked from, made this call already (step {made.step.sequence}, {at}): it would be made a second time."
+    where = f"run {made.step.trace_id}, which this one was forked from"
+    return f"{where}, made this call already (step {made.step.sequence}, {at}): it would be made a second time."
 
 
 async def parted(log: TraceLog, trace: Trace) -> Parted:

@@ -1,12 +1,13 @@
 """Experiences and skills: what later runs are told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
 from agent.clock import now
+from agent.errors import BadInput
 from agent.ids import new_id
 from agent.models.value import Value
 
@@ -50,6 +51,18 @@ class Experience(Value, frozen=True, kw_only=True):
             **fields,
         )
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Experience":
+        """Return the experience of which `to_dict` gave this.
+
+        Raises:
+            BadInput: it is none.
+        """
+        try:
+            return msgspec.convert(data, cls)
+        except (msgspec.ValidationError, TypeError) as error:
+            raise BadInput(f"this is no experience: {error}") from error
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data; moments as ISO 8601."""
         data: dict[str, Any] = msgspec.to_builtins(self)
@@ -76,6 +89,18 @@ class Skill(Value, frozen=True, kw_only=True):
     def create(cls, scope: str, name: str, description: str, content: str, **fields: Any) -> "Skill":
         """Return a new skill with a fresh id."""
         return cls(skill_id=fields.pop("skill_id", None) or new_id(), scope=scope, name=name, description=description, content=content, **fields)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Skill":
+        """Return the skill of which `to_dict` gave this.
+
+        Raises:
+            BadInput: it is none.
+        """
+        try:
+            return msgspec.convert(data, cls)
+        except (msgspec.ValidationError, TypeError) as error:
+            raise BadInput(f"this is no skill: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data; moments as ISO 8601."""

@@ -105,6 +105,8 @@ class TraceLog(TraceStore, Protocol):
     async def open_trace(self, trace: Trace, steps: Sequence[Step], *, only_after: str | None = None) -> None:
         """Record a new trace with its first steps in one commit; this store's owner drives it, its epoch is 1.
 
+        One whose status is not running rests: nobody drives it, its epoch is 0.
+
         With `fork_at` the trace is a fork: all reading shows the steps of its parent up to that sequence as they are there, by
         their own ids, and then its own, which begin at `fork_at` + 1. Nothing is copied; its chain goes on from the parent's.
 

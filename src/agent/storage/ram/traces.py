@@ -108,7 +108,8 @@ class RamTraceStore:
     async def open_trace(self, trace: Trace, steps: Sequence[Step], *, only_after: str | None = None) -> None:
         """See `TraceLog`."""
         trace = checked_trace(trace)
-        coded = encode_steps(trace.trace_id, steps, 1)
+        owner, epoch = (self.owner, 1) if trace.status == "running" else (None, 0)
+        coded = encode_steps(trace.trace_id, steps, epoch)
         _check_order(trace.trace_id, 0 if trace.fork_at is None else trace.fork_at + 1, coded)
         _check_names({}, coded)
         if only_after is not None:
@@ -116,7 +117,7 @@ class RamTraceStore:
             newest = next(same, None)
             check_newest(trace, newest.trace_id if newest else None, newest.status if newest else None, only_after)
         record = self._record_new(trace)
-        record.owner, record.epoch = self.owner, 1
+        record.owner, record.epoch = owner, epoch
         record.loop = asyncio.get_running_loop()
         self._add(record, coded)
 

@@ -62,19 +62,22 @@ class SqliteTraceStore:
     async def open_trace(self, trace: Trace, steps: Sequence[Step], *, only_after: str | None = None) -> None:
         """See `TraceLog`."""
         trace = checked_trace(trace)
-        columns, coded = append.columns_of(_fields(trace)), encode_steps(trace.trace_id, steps, 1)
+        owner, epoch = (self.owner, 1) if trace.status == "running" else (None, 0)
+        columns, coded = append.columns_of(_fields(trace)), encode_steps(trace.trace_id, steps, epoch)
 
         def record(db: sqlite3.Connection) -> None:
             """Record trace, steps and owner."""
             if only_after is not None:
                 append.check_conversation(db, trace, only_after)
-            append.insert_trace(db, trace, columns, owner=self.owner)
-            append.append_steps(db, trace.trace_id, coded, {}, epoch=1)
-            self._beat_if_due(db)
+            append.insert_trace(db, trace, columns, owner=owner)
+            append.append_steps(db, trace.trace_id, coded, {}, epoch=epoch)
+            if owner is not None:
+                self._beat_if_due(db)
 
         await self.database.write(record)
-        self._drives(trace.trace_id, is_driving=trace.status == "running")
-        self._has_beaten()
+        self._drives(trace.trace_id, is_driving=owner is not None)
+        if owner is not None:
+            self._has_beaten()
 
     async def add_step(self, step: Step) -> str:
         """See `TraceStore`."""

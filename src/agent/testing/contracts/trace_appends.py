@@ -24,6 +24,15 @@ class TraceAppendsContract:
         assert head.owner is not None
         assert [step.epoch for step in await store.read_steps(trace.trace_id)] == [1, 1]
 
+    async def test_a_trace_that_does_not_run_is_driven_by_nobody(self, store: TraceLog) -> None:
+        """`open_trace`: one whose status is not running rests, its epoch is 0."""
+        trace = Trace.create(status="paused", created_at=MOMENT)
+        await store.open_trace(trace, [fact(trace, 0)])
+
+        head = await store.head(trace.trace_id)
+        assert (head.trace.status, head.owner, head.owner_is_alive, head.epoch, head.next_sequence) == ("paused", None, False, 0, 1)
+        assert await store.claim(trace.trace_id, expected_epoch=0) == 1
+
     async def test_a_trace_opens_whole_or_not_at_all(self, store: TraceLog) -> None:
         """`open_trace` raises TraceExists, and SequenceTaken where its steps have a gap: then there is no trace."""
         trace = await opened(store)
