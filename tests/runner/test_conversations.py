@@ -133,7 +133,7 @@ async def test_a_run_that_begins_while_another_of_the_conversation_ends_goes_on_
     """The other one begins and ends between the look at the conversation and the first step."""
     llm = ScriptedLLM(["one", "two"], by_calls=True)
     first, second = make(llm=llm), make(llm=llm)
-    seen = second._engine._conversations.latest
+    seen = second._engine.conversations.latest
     looked: list[Any] = []
 
     async def look(*place: Any) -> Any:
@@ -143,7 +143,7 @@ async def test_a_run_that_begins_while_another_of_the_conversation_ends_goes_on_
             await collect(first.run("a", conversation_id="talk", enable_memory=False))
         return found
 
-    second._engine._conversations.latest = look
+    second._engine.conversations.latest = look
     await collect(second.run("b", conversation_id="talk", enable_memory=False))
 
     assert looked == [None]

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import msgspec
-
 import agent.models.payloads as said
 from agent.core.messages import Messages
 from agent.core.state import CallState, PromptMark, RunState, Used
 from agent.models.message import Message, system_message, tool_message, user_message
-from agent.models.payloads import MemoryRead
+from agent.models.payloads import UNREADABLE, MemoryRead, read_data
 from agent.models.trace import Step
 from agent.models.value import Value, replace
 
@@ -64,8 +62,8 @@ def _undecided(call: CallState, results: Mapping[str, str]) -> CallState:
 
 def _as(kind: type[P], data: Any) -> P | None:
     try:
-        return msgspec.convert(data, kind)
-    except (msgspec.ValidationError, TypeError):
+        return read_data(data, kind)
+    except UNREADABLE:
         return None
 
 
