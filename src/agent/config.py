@@ -36,6 +36,7 @@ class AgentConfig:
     memory_timeout_s: float = 2.0  # then the run goes on without memory, and says so
     parallel_tools: int = 8  # calls of one run that run at once
     tool_timeout_s: float | None = 120.0  # for tools that name none; None: no bound
+    max_state_attempts: int = 10  # how often a transactional tool runs whose states others change meanwhile
     probe_timeout_s: float = 10.0  # for a tool's probe; then the call stays in doubt
     max_result_chars: int = 50_000  # of a tool result that the model is shown; the rest is kept as a blob
     max_tool_calls_per_turn: int = 1_000  # more are answered with an error, not run

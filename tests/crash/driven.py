@@ -32,6 +32,11 @@ SCRIPTS: dict[str, list[Any]] = {
         asks(tool_request("pay", {"n": 4}), tool_request("pay", {"n": 5}), tool_request("nobody", {}), tool_request("pay", {"n": 6})),
         "done",
     ],
+    "transactional": [
+        asks(tool_request("count", {"n": 1}), tool_request("count", {"n": 2}), tool_request("look", {"n": 3})),
+        asks(tool_request("count", {"n": 4})),
+        "done",
+    ],
 }
 CONFIG = AgentConfig(parallel_tools=2)  # a third sibling waits for its turn
 
@@ -60,6 +65,13 @@ def tools_of(journal: Journal, points: KillPoints, folder: Path) -> ToolRegistry
     @registry.tool(effect="idempotent")
     async def put(ctx: ToolContext, n: int) -> str:
         "Put."
+        return effect(ctx, n)
+
+    @registry.tool(effect="transactional")
+    async def count(ctx: ToolContext, n: int) -> str:
+        "Count in the state store."
+        counted = await ctx.state.get("counted") or []
+        await ctx.state.set("counted", [*counted, ctx.call_id])
         return effect(ctx, n)
 
     @registry.tool(effect="unsafe")
@@ -157,7 +169,7 @@ async def _live(folder: Path, lines: list[Any], kill_at: int | None, *, is_first
     async with open_store(f"sqlite:///{folder / 'runs.db'}") as store:
         arm(store.traces, points)
         in_transaction(points)
-        async with AgentRunner(store.traces, tool_registry=tools, llm_call=Model(lines, journal, points), config=CONFIG) as runner:
+        async with AgentRunner(store.traces, None, store.states, tools, Model(lines, journal, points), CONFIG) as runner:
             if is_first:
                 events = await collect(runner.run("go", tools=list(tools.names())))
             else:

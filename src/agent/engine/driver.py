@@ -21,11 +21,13 @@ from agent.engine.feed import Feed
 from agent.engine.log import ending_changes
 from agent.engine.recalling import recall
 from agent.engine.shop import RunNeeds, Shop
-from agent.errors import AgentError, Fenced, SequenceTaken, StoreError
+from agent.engine.transactional import commit, conflicted, stage_for
+from agent.errors import AgentError, Fenced, SequenceTaken, StoreError, VersionConflict
 from agent.events import AgentEvent
 from agent.models.payloads import Payload
 from agent.models.trace import Trace
 from agent.storage.protocols import TraceHead
+from agent.storage.staging import StagedStates
 from agent.tools.context import ToolContext
 from agent.tools.invoke import Interrupted
 
@@ -51,6 +53,7 @@ class Driver:
         self._recorded_status: str | None = None  # the ending that this driver put into the trace
         self._running: dict[str, asyncio.Task[Outcome | Interrupted]] = {}
         self._contexts: dict[str, ToolContext] = {}
+        self._staged: dict[str, StagedStates] = {}  # of transactional calls that ended, until their results are recorded
         self.on_news: Callable[[], None] | None = None
         self._heard = -1  # the largest sequence that the log was seen to have
         self._news = asyncio.Event()  # another process appended something
@@ -59,11 +62,12 @@ class Driver:
 
     # ---- appending
 
-    async def append(self, build: Callable[[Draft], None]) -> None:
-        """Append what `build` drafts from the state. Another writer first: read on, draft anew.
+    async def append(self, build: Callable[[Draft], None], *, staged: StagedStates | None = None) -> None:
+        """Append what `build` drafts from the state, with what a transactional call staged. Another writer first: read on, draft anew.
 
         Raises:
             Fenced: another process took the run over.
+            VersionConflict: what was staged met others' changes; nothing was written.
         """
         for _ in range(self.shop.config.max_append_attempts):
             draft = Draft(self.trace.trace_id, self.epoch, self.state)
@@ -73,7 +77,10 @@ class Driver:
             changes = ending_changes(draft.status, draft.state) if draft.status else None
             self._is_appending = True
             try:
-                await self.shop.log.add_steps(self.trace.trace_id, draft.steps, epoch=self.epoch, changes=changes)
+                if staged is None:
+                    await self.shop.log.add_steps(self.trace.trace_id, draft.steps, epoch=self.epoch, changes=changes)
+                else:
+                    await commit(self.shop.log, self.trace.trace_id, draft.steps, staged, epoch=self.epoch, changes=changes)
             except SequenceTaken:
                 await self.catch_up()
                 continue
@@ -286,21 +293,53 @@ class Driver:
         call_id = call.call.call_id
         plan = self.decider.plan_of(self.state, call)
         context = self._contexts[call_id] = self.decider.context_of(call)
+        staged = stage_for(self.shop, self.trace, plan, context)
         try:
             fact = await run_tool(self.shop, call, plan, context, language=self.decider.language, worker=self.worker)
+            if staged is not None and isinstance(fact, said.ToolCall) and fact.is_ok:
+                self._staged[call_id] = staged
             return await examined(self.shop, self.decider, self.state, call, fact) if isinstance(fact, said.InDoubtStep) else [fact]
         finally:
             self._contexts.pop(call_id, None)
+            if staged is not None:
+                staged.close()
 
     async def _record(self, facts: Sequence[Payload]) -> None:
-        await self._append_all(facts, *([self.state.turn_id] if self.state.turn_id else []))
+        transactional = [fact for fact in facts if isinstance(fact, said.ToolCall) and fact.call_id in self._staged] if self._staged else []
+        if plain := [fact for fact in facts if fact not in transactional] if transactional else facts:
+            await self._append_of_turn(plain)
+        for fact in transactional:  # last: one that runs again is not to hold up what is done
+            await self._commit(fact)
 
-    async def _append_all(self, payloads: Sequence[Payload], *parents: str) -> None:
+    async def _commit(self, fact: said.ToolCall) -> None:
+        """Record the result of a transactional call together with its changes. Where others' changes were first it runs again."""
+        call, attempts = self.state.call(fact.call_id), self.shop.config.max_state_attempts
+        assert call is not None
+        for attempt in range(attempts):
+            if attempt:
+                (fact,) = await self._run(call)  # type: ignore[assignment]  # a transactional call is never in doubt
+            staged = self._staged.pop(fact.call_id, None)
+            if staged is None:  # it failed this time, and changes nothing
+                break
+            try:
+                await self._append_of_turn([fact], staged=staged)
+            except VersionConflict:
+                fact = stopped(call, self.decider.language) if self.is_cancelling else conflicted(call, attempts, self.decider.language)
+            else:
+                return
+            if self.is_cancelling:
+                break
+        await self._append_of_turn([fact])
+
+    async def _append_of_turn(self, facts: Sequence[Payload], *, staged: StagedStates | None = None) -> None:
+        await self._append_all(facts, *([self.state.turn_id] if self.state.turn_id else []), staged=staged)
+
+    async def _append_all(self, payloads: Sequence[Payload], *parents: str, staged: StagedStates | None = None) -> None:
         def build(draft: Draft) -> None:
             for payload in payloads:
                 draft.add(payload, *parents)
 
-        await self.append(build)
+        await self.append(build, staged=staged)
 
     # ---- endings
 

@@ -19,6 +19,7 @@ from agent.engine.log import PlainLog, as_trace_log, head_of
 from agent.engine.parted import parted
 from agent.engine.reading import Reading
 from agent.engine.shop import RunNeeds, Shop
+from agent.engine.transactional import check_transactional
 from agent.errors import ConversationBusy, Fenced, LimitNotRaised, SettingMissing, Unsupported
 from agent.events import AgentEvent
 from agent.ids import new_id
@@ -61,6 +62,7 @@ class Engine:
         if ended is not None and ended.untrusted:
             request = replace(request, untrusted=(*request.untrusted, *ended.untrusted))
         payload = input_of(request, self.shop.tools, self.shop.redactor, self.shop.config, place)
+        check_transactional(self.shop, payload.tools or ())
         trace_id = new_id()
         trace = trace_of(request, payload, trace_id)
         step = Step(step_id_of(trace_id, 0), trace_id, payload.step_type, 0, (), payload.to_data(), trace.created_at, 1)
@@ -271,6 +273,7 @@ class Engine:
         missing = tuple(name for name in unstored if name not in keywords)
         if missing:
             raise SettingMissing(trace_id, missing)
+        check_transactional(self.shop, (state.input.tools or ()) if state.input else ())
         return RunNeeds(keywords, deps)
 
     def _raised(self, trace_id: str, state: RunState, limits: dict[str, Any] | None) -> said.Input | None:

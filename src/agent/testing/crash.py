@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.models.trace import Step, Trace
 from agent.storage.protocols import TraceLog
+from agent.storage.staging import StagedStates, StateLog
 
 
 class KillPoints:
@@ -74,3 +75,16 @@ def arm(log: TraceLog, points: KillPoints) -> None:
 
     for name, method in (("open_trace", open_trace), ("add_steps", add_steps), ("claim", claim)):
         setattr(log, name, method)
+    if isinstance(log, StateLog):
+        _arm_states(log, _around)
+
+
+def _arm_states(log: StateLog, around: Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]) -> None:
+    both = log.add_steps_and_states
+
+    async def add_steps_and_states(trace_id: str, steps: Sequence[Step], staged: StagedStates, *, epoch: int, changes: Mapping[str, Any] | None = None) -> None:
+        """As the store does, with a point on either side."""
+        what = "+".join([*(step.step_type for step in steps), "states"])
+        await around(f"add_steps({what})", lambda: both(trace_id, steps, staged, epoch=epoch, changes=changes))
+
+    log.add_steps_and_states = add_steps_and_states  # type: ignore[method-assign]  # what arming means

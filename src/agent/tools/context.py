@@ -87,7 +87,8 @@ class ToolContext:
     ) -> None:
         self.trace_id, self.step_id, self.call_id, self.uid = trace_id, step_id, call_id, uid
         self.idempotency_key, self.attempt = idempotency_key, attempt
-        self.state, self.deps = state, deps
+        self.state: Any = state
+        self.deps = deps
         self.cancelled = CancelToken() if cancelled is None else cancelled
 
     def __repr__(self) -> str:

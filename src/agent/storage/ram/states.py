@@ -2,7 +2,7 @@
 
 import heapq
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from agent.clock import now as clock_now
 from agent.clock import to_ms
 from agent.storage.arguments import checks_arguments
 from agent.storage.protocols import StateEntry
+from agent.storage.staging import StagedStates, StateChange, StateView, check_change
 from agent.storage.state_values import MAX_VALUE_BYTES, checked_key, checked_uid, encode_value, entry_of, expiry_of, next_version
 
 
@@ -51,10 +52,7 @@ class RamStateStore:
         cell = self._cells.get((uid, key))
         live = cell.version if cell else 0
         version = next_version(key, live=live, used=live or self._used.get(uid, 0), if_version=if_version)
-        self._cells[uid, key] = _Cell(text, version, expires_ms)
-        if expires_ms is not None:
-            self._count += 1
-            heapq.heappush(self._expiries, (expires_ms, self._count, uid, key))
+        self._keep(uid, key, _Cell(text, version, expires_ms))
         return version
 
     async def delete(self, key: str, *, uid: str | None = None) -> bool:
@@ -67,6 +65,44 @@ class RamStateStore:
         self._clean()
         found = sorted((key, cell) for (owner, key), cell in self._cells.items() if owner == uid and key.startswith(prefix))
         return [entry_of(key, cell.text, cell.version, cell.expires_ms) for key, cell in found]
+
+    def stage(self, *, uid: str | None = None) -> StagedStates:
+        """See `StagingStates`."""
+
+        async def look(key: str) -> StateView:
+            """Return the state as it stands."""
+            self._clean()
+            cell = self._cells.get((uid, key))
+            if cell is None:
+                return StateView(used=self._used.get(uid, 0))
+            return StateView(text=cell.text, version=cell.version, used=cell.version, expires_ms=cell.expires_ms)
+
+        return StagedStates(self, look, uid=checked_uid(uid), now=self._now, max_value_bytes=self._max_value_bytes)
+
+    def check_staged(self, uid: str | None, changes: Sequence[StateChange]) -> None:
+        """Refuse changes of states that are others by now.
+
+        Raises:
+            VersionConflict: one of them is.
+        """
+        self._clean()
+        for change in changes:
+            cell = self._cells.get((uid, change.key))
+            check_change(change, live=cell.version if cell else 0, used=self._used.get(uid, 0))
+
+    def make_staged(self, uid: str | None, changes: Sequence[StateChange]) -> None:
+        """Make changes that were checked."""
+        for change in changes:
+            if change.text is not None:
+                self._keep(uid, change.key, _Cell(change.text, change.version, expiry_of(change.ttl_s, self._now())))
+            elif change.is_deleted:
+                self._remove(uid, change.key)
+
+    def _keep(self, uid: str | None, key: str, cell: _Cell) -> None:
+        self._cells[uid, key] = cell
+        if cell.expires_ms is not None:
+            self._count += 1
+            heapq.heappush(self._expiries, (cell.expires_ms, self._count, uid, key))
 
     def _remove(self, uid: str | None, key: str) -> bool:
         cell = self._cells.pop((uid, key), None)

@@ -21,6 +21,8 @@ from agent.storage.fields import check_newest, checked_changes, checked_trace
 from agent.storage.lineage import Origin, check_fork, seam
 from agent.storage.protocols import TraceHead, Verified
 from agent.storage.prune import Standing, Wanted, removable
+from agent.storage.ram.states import RamStateStore
+from agent.storage.staging import StagedStates
 from agent.storage.verify import ERASURE, Evidence, identity_of, seal_of, verify_run
 
 
@@ -143,6 +145,20 @@ class RamTraceStore:
         _check_names(record.names, coded)
         self._add(record, coded)
         _change(record, checked)
+
+    def keeps(self, states: object) -> bool:
+        """See `StateLog`: in one process, all that is in memory changes at once."""
+        return isinstance(states, RamStateStore)
+
+    async def add_steps_and_states(
+        self, trace_id: str, steps: Sequence[Step], staged: StagedStates, *, epoch: int, changes: Mapping[str, Any] | None = None
+    ) -> None:
+        """See `StateLog`. Nothing is awaited between the check and the change."""
+        states, made = staged.states, staged.changes
+        assert isinstance(states, RamStateStore)
+        states.check_staged(staged.uid, made)
+        await self.add_steps(trace_id, steps, epoch=epoch, changes=changes)  # has no pause in it
+        states.make_staged(staged.uid, made)
 
     async def update_trace(self, trace_id: str, **changes: Any) -> None:
         """See `TraceStore`."""

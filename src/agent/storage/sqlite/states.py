@@ -6,7 +6,7 @@
 import itertools
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from agent.storage.protocols import StateEntry
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.owners import owner_of
 from agent.storage.sqlite.parts import Part, ensure, version_of
+from agent.storage.staging import StagedStates, StateChange, StateView, check_change
 from agent.storage.state_values import MAX_VALUE_BYTES, checked_key, checked_uid, encode_value, entry_of, expiry_of, next_version
 from agent.storage.unicode import findable, is_unicode
 
@@ -33,14 +34,9 @@ def set_state(db: sqlite3.Connection, owner: str, key: str, text: str, *, if_ver
     ensure(db, "state")
     _clean(db, now_ms)
     _drop(db, "owner = ? and key = ? and expires <= ?", (owner, key, now_ms))
-    row = db.execute("select version from state where owner = ? and key = ?", (owner, key)).fetchone()
-    used = row or db.execute("select version from state_used where owner = ?", (owner,)).fetchone() or (0,)
-    version = next_version(key, live=row[0] if row else 0, used=used[0], if_version=if_version)
-    db.execute(
-        "insert into state(owner, key, version, expires, value) values(?, ?, ?, ?, ?)"
-        " on conflict(owner, key) do update set version = excluded.version, expires = excluded.expires, value = excluded.value",
-        (owner, key, version, expires_ms, text),
-    )
+    live, used = _versions(db, owner, key)
+    version = next_version(key, live=live, used=used, if_version=if_version)
+    _put(db, owner, key, version, expires_ms, text)
     return version
 
 
@@ -52,6 +48,25 @@ def delete_state(db: sqlite3.Connection, owner: str, key: str, *, now_ms: int) -
     _clean(db, now_ms)
     _drop(db, "owner = ? and key = ? and expires <= ?", (owner, key, now_ms))
     return _drop(db, "owner = ? and key = ?", (owner, key)) > 0
+
+
+def make_staged(db: sqlite3.Connection, owner: str, changes: Sequence[StateChange], now: datetime) -> None:
+    """Make staged changes, all of them or none.
+
+    Raises:
+        VersionConflict: a state is another one by now; the transaction is to be taken back.
+    """
+    ensure(db, "state")
+    now_ms = to_ms(now)
+    for change in changes:
+        _drop(db, "owner = ? and key = ? and expires <= ?", (owner, change.key, now_ms))
+        live, used = _versions(db, owner, change.key)
+        check_change(change, live=live, used=used)
+    for change in changes:  # checked first: a removal below raises what others are compared with
+        if change.text is not None:
+            _put(db, owner, change.key, change.version, expiry_of(change.ttl_s, now), change.text)
+        elif change.is_deleted:
+            _drop(db, "owner = ? and key = ?", (owner, change.key))
 
 
 @checks_arguments()
@@ -86,6 +101,26 @@ class SqliteStateStore:
             lambda db: set_state(db, owner, key, text, if_version=if_version, expires_ms=expires_ms, now_ms=to_ms(now)),
         )
 
+    def stage(self, *, uid: str | None = None) -> StagedStates:
+        """See `StagingStates`."""
+        owner = owner_of(checked_uid(uid))
+
+        async def look(key: str) -> StateView:
+            """Return the state as it stands."""
+            now_ms = to_ms(self._now())
+            return await self._part.read(lambda db: _look(db, owner, key, now_ms), is_small=True)
+
+        return StagedStates(self, look, uid=uid, now=self._now, max_value_bytes=self._max_value_bytes)
+
+    def making(self, staged: StagedStates) -> Callable[[sqlite3.Connection], None]:
+        """Return what makes staged changes inside a transaction."""
+        owner, changes = owner_of(staged.uid), staged.changes
+        return lambda db: make_staged(db, owner, changes, self._now())
+
+    def lies_in(self, database: Database) -> bool:
+        """Return whether a database has the same file."""
+        return database.path == self._database.path
+
     async def delete(self, key: str, *, uid: str | None = None) -> bool:
         """Remove a value; return whether there was one."""
         now_ms = to_ms(self._now())
@@ -97,6 +132,30 @@ class SqliteStateStore:
         """Return live entries whose key begins with `prefix`, by key."""
         now_ms = to_ms(self._now())
         return await self._part.read(lambda db: _entries(db, owner_of(uid), prefix, now_ms))
+
+
+def _versions(db: sqlite3.Connection, owner: str, key: str) -> tuple[int, int]:
+    """Return the version of a state (0: there is none), and the one that the next must be above."""
+    row = db.execute("select version from state where owner = ? and key = ?", (owner, key)).fetchone()
+    used = row or db.execute("select version from state_used where owner = ?", (owner,)).fetchone() or (0,)
+    return row[0] if row else 0, used[0]
+
+
+def _put(db: sqlite3.Connection, owner: str, key: str, version: int, expires_ms: int | None, text: str) -> None:
+    db.execute(
+        "insert into state(owner, key, version, expires, value) values(?, ?, ?, ?, ?)"
+        " on conflict(owner, key) do update set version = excluded.version, expires = excluded.expires, value = excluded.value",
+        (owner, key, version, expires_ms, text),
+    )
+
+
+def _look(db: sqlite3.Connection, owner: str, key: str, now_ms: int) -> StateView:
+    """Return a state as it stands. One that has expired counts as removed, which it will be by the next change."""
+    row = db.execute("select value, version, expires from state where owner = ? and key = ?", (owner, key)).fetchone()
+    if row is not None and (row[2] is None or row[2] > now_ms):
+        return StateView(text=row[0], version=row[1], used=row[1], expires_ms=row[2])
+    used = db.execute("select version from state_used where owner = ?", (owner,)).fetchone() or (0,)
+    return StateView(used=max(used[0], row[1] if row is not None else 0))
 
 
 def _entries(db: sqlite3.Connection, owner: str, prefix: str, now_ms: int) -> list[StateEntry]:

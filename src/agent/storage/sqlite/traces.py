@@ -21,7 +21,9 @@ from agent.storage.sqlite import append, evidence, rows, upkeep
 from agent.storage.sqlite.backup import copy
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.journal import empty_journal
+from agent.storage.sqlite.states import SqliteStateStore
 from agent.storage.sqlite.writer import PULSE_S, Change
+from agent.storage.staging import StagedStates
 
 SMALL_PAGE = 64
 """A page of at most so many steps may be read on the event loop."""
@@ -97,6 +99,26 @@ class SqliteTraceStore:
             await self._append_fenced(trace_id, coded, columns, epoch)
         if columns:
             self._changed(trace_id, columns)
+
+    def keeps(self, states: object) -> bool:
+        """See `StateLog`."""
+        return isinstance(states, SqliteStateStore) and states.lies_in(self.database)
+
+    async def add_steps_and_states(
+        self, trace_id: str, steps: Sequence[Step], staged: StagedStates, *, epoch: int, changes: Mapping[str, Any] | None = None
+    ) -> None:
+        """See `StateLog`."""
+        assert isinstance(staged.states, SqliteStateStore)
+        coded, columns, make = encode_steps(trace_id, steps, epoch), append.columns_of(checked_changes(changes or {})), staged.states.making(staged)
+
+        def change(db: sqlite3.Connection) -> append.Tip:
+            """Make the changes, and append the steps that tell of them."""
+            make(db)
+            return append.append_steps(db, trace_id, coded, columns, epoch=epoch)
+
+        self._tips.pop(trace_id, None)  # it is old as soon as this is written; the next append looks again
+        await self.database.write(change)
+        self._changed(trace_id, columns)
 
     async def _append_fenced(self, trace_id: str, coded: list[Coded], columns: Mapping[str, Any], epoch: int) -> None:
         tip = self._tips.pop(trace_id, None)
