@@ -1,12 +1,12 @@
 """Calls whose outcome nobody knows: the tool's probe is asked, and what it said goes on the record with the doubt."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import agent.models.payloads as said
 from agent.core.state import CallState, RunState
 from agent.engine.decider import Decider
-from agent.engine.executing import in_doubt
+from agent.engine.executing import in_doubt, stopped
 from agent.engine.log import RunLog
 from agent.engine.planning import PROBE, Plan
 from agent.engine.shop import Shop
@@ -33,6 +33,22 @@ async def doubted(shop: Shop, decider: Decider, state: RunState, calls: Sequence
 
     found = await asyncio.gather(*(one(call) for call in calls))
     return [fact for facts in found for fact in facts]
+
+
+async def left_open(
+    shop: Shop, decider: Decider, state: RunState, known: Container[str], *, workers: tuple[str | None, str | None], cause: str
+) -> list[Payload]:
+    """Return what is to be said of calls that were begun and stopped, but for those whose outcome is known.
+
+    `workers`: who drives the run now, and who did before. What the one before had begun was cut off by its end, not by `cause`.
+    """
+    open_calls = [c for c in state.turn if c.result is None and c.started_epoch is not None and not c.is_in_doubt and c.call.call_id not in known]
+    unsafe = [c for c in open_calls if decider.is_unsafe(c.call.name)]
+    mine = [c for c in unsafe if c.started_epoch == decider.epoch]
+    lost = [c for c in unsafe if c.started_epoch != decider.epoch]
+    facts: list[Payload] = [stopped(c, decider.language) for c in open_calls if c not in unsafe and c.started_epoch == decider.epoch]
+    facts += await doubted(shop, decider, state, mine, worker=workers[0], cause=cause)
+    return facts + await doubted(shop, decider, state, lost, worker=workers[1], cause="crash")
 
 
 async def examined(shop: Shop, decider: Decider, state: RunState, call: CallState, doubt: said.InDoubtStep) -> list[Payload]:

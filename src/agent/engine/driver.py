@@ -14,7 +14,7 @@ from agent.core.telling import tell, tell_ending, totals
 from agent.engine.asking import ask_model
 from agent.engine.beginning import task_text
 from agent.engine.decider import Decider
-from agent.engine.doubts import doubted, examined, worker_of
+from agent.engine.doubts import doubted, examined, left_open, worker_of
 from agent.engine.draft import Draft, expire
 from agent.engine.executing import Outcome, apart, run_tool, stop_all, stopped, take_ended
 from agent.engine.feed import Feed
@@ -384,18 +384,7 @@ class Driver:
     async def _record_stopped(self, cause: str) -> None:
         outcomes = self._finished()
         facts = [fact for outcome in outcomes.values() for fact in outcome]
-        unknown: list[CallState] = []
-        for call in self.state.turn:
-            if call.result is not None or call.started_epoch is None or call.is_in_doubt or call.call.call_id in outcomes:
-                continue
-            if self.decider.is_unsafe(call.call.name):
-                unknown.append(call)
-            elif call.started_epoch == self.epoch:
-                facts.append(stopped(call, self.decider.language))
-        mine = [call for call in unknown if call.started_epoch == self.epoch]
-        lost = [call for call in unknown if call.started_epoch != self.epoch]
-        facts += await doubted(self.shop, self.decider, self.state, mine, worker=self.worker, cause=cause)
-        facts += await doubted(self.shop, self.decider, self.state, lost, worker=self._worker_before, cause="crash")
+        facts += await left_open(self.shop, self.decider, self.state, outcomes, workers=(self.worker, self._worker_before), cause=cause)
         if facts:
             await self._record(facts)
 

@@ -79,7 +79,7 @@ class StagedStatesContract:
         """VersionConflict: neither a step nor a state was written; also where the call only looked at it."""
         await states.set("a", 1, uid="u")
         trace, staged = await opened(log), states.stage(uid="u")
-        await {"set": lambda: staged.set("a", 2), "delete": lambda: staged.delete("a"), "look": lambda: staged.get("a")}[how]()
+        await (staged.set("a", 2) if how == "set" else staged.delete("a") if how == "delete" else staged.get("a"))
         await staged.set("b", 1)
         await states.set("a", 9, uid="u")
         with pytest.raises(VersionConflict):
