@@ -1,7 +1,6 @@
 """The record of runs in memory: the same codec and the same answers as on a disk, gone when the process ends."""
 
 import asyncio
-from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,70 +13,17 @@ from agent.models.trace import Step, Trace, step_id_of
 from agent.models.value import replace
 from agent.storage import liveness, restore
 from agent.storage.arguments import checks_arguments
-from agent.storage.chain import SIZE, digest
-from agent.storage.codec import Coded, Page, Row, blob_bytes, encode_step, encode_steps, erase
-from agent.storage.erasing import check_erasable, checked_sequences, checked_words, is_erased
+from agent.storage.chain import SIZE
+from agent.storage.codec import Coded, blob_bytes, encode_step, encode_steps
+from agent.storage.erasing import check_erasable, checked_sequences, checked_words
 from agent.storage.fields import check_newest, checked_changes, checked_trace
-from agent.storage.lineage import Origin, check_fork, seam
+from agent.storage.lineage import check_fork, seam
 from agent.storage.protocols import TraceHead, Verified
-from agent.storage.prune import Standing, Wanted, removable
+from agent.storage.prune import Wanted, removable
+from agent.storage.ram.rows import RamRows, Record, fields_of
 from agent.storage.ram.states import RamStateStore
 from agent.storage.staging import StagedStates
-from agent.storage.verify import ERASURE, Evidence, identity_of, seal_of, verify_run
-
-
-class _Record:
-    """One trace: its rows by sequence, and their links in the order of commit."""
-
-    def __init__(self, trace: Trace, no: int) -> None:
-        self.trace, self.no = trace, no
-        self.epoch = 0
-        self.owner: str | None = None
-        self.loop: asyncio.AbstractEventLoop | None = None  # in which its owner drives it
-        self.sequences: list[int] = []
-        self.rows: dict[int, Row] = {}
-        self.names: dict[str, int] = {}
-        self.links: dict[int, bytes] = {}  # in the order of commit
-        self.link = self.seal = b""
-        self.begin_after(b"")
-        self.blobs: set[bytes] = set()
-
-    def begin_after(self, seam: bytes) -> None:
-        self.link = identity_of(self.trace).link(seam)
-        self.seal = seal_of(self.link, _fields_of(self.trace))
-
-    @property
-    def standing(self) -> Standing:
-        return Standing(self.no, self.trace.trace_id, self.trace.parent_trace_id, self.trace.conversation_id)
-
-    @property
-    def next_sequence(self) -> int:
-        if self.sequences:
-            return self.sequences[-1] + 1
-        return 0 if self.trace.fork_at is None else self.trace.fork_at + 1
-
-    def add(self, step: Coded) -> None:
-        self.link = step.link(self.link, self.trace.trace_id)
-        self.links[step.sequence] = self.link
-        self.rows[step.sequence] = (step.sequence, step.epoch, step.kind, step.at, step.parents, step.data, step.name)
-        insort(self.sequences, step.sequence)
-        if step.name is not None:
-            self.names[step.name] = step.sequence
-        self.blobs.update(digest for digest, _ in step.blobs)
-
-    def erase(self, sequences: Sequence[int]) -> list[int]:
-        gone = [n for n in sequences if self.rows[n][2] != ERASURE and not is_erased(self.rows[n][5])]
-        for sequence in gone:
-            row = self.rows[sequence]
-            self.rows[sequence] = (*row[:5], erase(row[5]), row[6])
-        page = Page(self.trace.trace_id)
-        page.add(list(self.rows.values()))
-        self.blobs = set(page.wanted)
-        return gone
-
-
-def _fields_of(trace: Trace) -> bytes:
-    return digest(repr(trace.to_dict()))
+from agent.storage.verify import seal_of, verify_run
 
 
 @checks_arguments(unless=frozenset({"add_steps"}), unicode_only=True)
@@ -86,7 +32,7 @@ class RamTraceStore:
 
     def __init__(self) -> None:
         self.owner = liveness.new_owner()
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, Record] = {}
         self._blobs: dict[bytes, bytes] = {}
         self._log: list[tuple[str, int]] = []
         self._count = 0
@@ -173,7 +119,7 @@ class RamTraceStore:
         record.epoch, record.owner = expected_epoch + 1, self.owner
         record.loop = asyncio.get_running_loop()
         record.trace = replace(record.trace, status="running", completed_at=None)
-        record.seal = record.seal[:SIZE] + _fields_of(record.trace)
+        record.seal = record.seal[:SIZE] + fields_of(record.trace)
         return record.epoch
 
     # ---- reading
@@ -303,85 +249,46 @@ class RamTraceStore:
         if self._is_closed:
             raise StoreClosed("the store in memory was closed, and what it held is gone: open a new one")
 
-    def _record(self, trace_id: str) -> _Record:
+    def _record(self, trace_id: str) -> Record:
         self._check_open()
         record = self._records.get(trace_id)
         if record is None:
             raise TraceNotFound(trace_id)
         return record
 
-    def _visible(self, trace_id: str, uid: str | None) -> _Record | None:
+    def _visible(self, trace_id: str, uid: str | None) -> Record | None:
         self._check_open()
         record = self._records.get(trace_id)
         return record if record is not None and (uid is None or record.trace.uid == uid) else None
 
-    def _record_new(self, trace: Trace) -> _Record:
+    def _record_new(self, trace: Trace) -> Record:
         self._check_open()
         if trace.trace_id in self._records:
             raise TraceExists(trace.trace_id)
         if trace.fork_at is not None:
             check_fork(self._rows(), trace)
         self._count += 1
-        record = self._records[trace.trace_id] = _Record(trace, self._count)
+        record = self._records[trace.trace_id] = Record(trace, self._count)
         if trace.fork_at is not None:  # it has to be there before its lineage can be told
             record.begin_after(seam(self._rows(), trace.trace_id))
         return record
 
-    def _add(self, record: _Record, steps: Sequence[Coded]) -> None:
+    def _add(self, record: Record, steps: Sequence[Coded]) -> None:
         for step in steps:
             record.add(step)
             self._blobs.update(step.blobs)
             self._log.append((record.trace.trace_id, step.sequence))
 
-    def _rows(self) -> "_RamRows":
+    def _rows(self) -> "RamRows":
         self._check_open()
-        return _RamRows(self._records, self._blobs)
-
-
-class _RamRows:
-    def __init__(self, records: Mapping[str, _Record], blobs: Mapping[bytes, bytes]) -> None:
-        self._records, self._all_blobs = records, blobs
-
-    def origin(self, trace_id: str) -> Origin | None:
-        record = self._records.get(trace_id)
-        return Origin(record.trace.uid, record.trace.parent_trace_id, record.trace.fork_at) if record is not None else None
-
-    def link(self, trace_id: str, sequence: int) -> bytes | None:
-        record = self._records.get(trace_id)
-        return record.links.get(sequence) if record is not None else None
-
-    def evidence(self, trace_id: str) -> Evidence | None:
-        record = self._records.get(trace_id)
-        if record is None:
-            return None
-        rows = [(record.rows[sequence], link) for sequence, link in record.links.items()]
-        return Evidence(record.trace, rows, record.seal, _fields_of(record.trace), frozenset(record.blobs))
-
-    def span(self, trace_id: str, after: int, limit: int | None, last: int | None = None) -> Sequence[Row]:
-        record = self._records.get(trace_id)
-        if record is None:
-            return ()
-        first = bisect_right(record.sequences, after)
-        until = len(record.sequences) if last is None else bisect_right(record.sequences, last)
-        return [record.rows[sequence] for sequence in record.sequences[first : until if limit is None else min(until, first + max(limit, 0))]]
-
-    def at(self, trace_id: str, sequences: Sequence[int]) -> Sequence[Row]:
-        record = self._records.get(trace_id)
-        return [record.rows[sequence] for sequence in sorted(sequences) if sequence in record.rows] if record else ()
-
-    def named(self, trace_id: str, name: str) -> Sequence[Row]:
-        record = self._records.get(trace_id)
-        return [record.rows[record.names[name]]] if record and name in record.names else ()
-
-    def blobs(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        return {digest: self._all_blobs[digest] for digest in digests if digest in self._all_blobs}
+        return RamRows(self._records, self._blobs)
 
 
 def _is_old(trace: Trace, wanted: Wanted) -> bool:
     return to_ms(trace.created_at) < wanted.before_ms and trace.status in wanted.statuses and (wanted.uid is None or trace.uid == wanted.uid)
 
 
-def _change(record: _Record, checked: Mapping[str, Any]) -> None:
+def _change(record: Record, checked: Mapping[str, Any]) -> None:
     if not checked:
         return
     fields = dict(checked)
@@ -389,7 +296,7 @@ def _change(record: _Record, checked: Mapping[str, Any]) -> None:
         record.owner, record.loop = fields.pop("owner"), None
     if fields:
         record.trace = replace(record.trace, **fields)
-    record.seal = seal_of(record.link, _fields_of(record.trace))
+    record.seal = seal_of(record.link, fields_of(record.trace))
 
 
 def _check_order(trace_id: str, following: int, steps: Sequence[Coded]) -> None:

@@ -58,7 +58,7 @@ class StagedStatesContract:
         assert await states.get("a", uid="v") is None
         head = await log.head(trace.trace_id)
         assert (head.next_sequence, head.trace.total_tokens) == (1, 7)
-        assert await log.verify(trace.trace_id) == 1
+        assert (await log.verify(trace.trace_id)).entries == 1
 
     async def test_an_append_that_is_refused_changes_no_state(self, log: StateLog, states: StagingStates) -> None:
         """SequenceTaken, Fenced: all of it or nothing."""
