@@ -39,6 +39,7 @@ class AgentConfig:
     max_state_attempts: int = 10  # how often a transactional tool runs whose states others change meanwhile
     probe_timeout_s: float = 10.0  # for a tool's probe; then the call stays in doubt
     max_result_chars: int = 50_000  # of a tool result that the model is shown; the rest is kept as a blob
+    offer_read_result: bool = True  # once a result was cut, the model is offered the tool read_result to read on in it
     max_tool_calls_per_turn: int = 1_000  # more are answered with an error, not run
     max_task_chars: int = 10_000_000
     cancel_grace_s: float = 1.0  # between asking running tools to stop and stopping them

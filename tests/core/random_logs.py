@@ -186,7 +186,8 @@ class RandomRun:
         return self._settled(call, self.rng.choice(("ok", "", None, {"a": 1}, 5)))
 
     def _settled(self, call: CallState, result: Any) -> said.ToolCall:
-        return said.ToolCall(call_id=call.call.call_id, tool_name=call.call.name, result=result)
+        result_id = "ab" if self.rng.random() < 0.1 else None
+        return said.ToolCall(call_id=call.call.call_id, tool_name=call.call.name, result=result, result_id=result_id)
 
     def _decide_on(self, call_id: str) -> None:
         call = self.state.call(call_id)

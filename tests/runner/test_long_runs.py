@@ -84,7 +84,7 @@ async def test_a_run_longer_than_its_models_window_goes_on_to_its_end(make: Any,
     assert "the first looks found nothing" in worker.seen[-1][2]["content"]
     assert [step.data["messages"] for step in steps if step.step_type == "llm_call"] == worker.seen
     assert len([step for step in steps if step.step_type == "tool_call"]) == 30  # the full log stays
-    assert await store.traces.verify(events[0].data["trace_id"]) == len(steps)
+    assert (await store.traces.verify(events[0].data["trace_id"])).entries == len(steps)
 
 
 async def test_a_reader_is_told_of_it_and_the_summary_is_counted_once(make: Any, store: Store) -> None:

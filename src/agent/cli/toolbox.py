@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.cli.outlet import tell
+from agent.engine.cut_results import READ_RESULT
 from agent.errors import ConfigInvalid, ToolNotFound
 from agent.models.value import Value
 from agent.tools.builtin.catalogue import BUILTIN_NAMES, register_builtin
@@ -60,7 +61,7 @@ def open_toolbox(wanted: Wanted, folders: Sequence[Path]) -> Toolbox:
     for spec in dict.fromkeys((*wanted.modules, *(name for name in wanted.names if ":" in name))):
         own[spec] = _take_in(registry, load_registry(spec, folders), spec)
     offered: list[str] = []
-    builtin = [name for name in wanted.names if ":" not in name and name not in registry]
+    builtin = [name for name in wanted.names if ":" not in name and name not in registry and name != READ_RESULT]  # which the runner has itself
     for name in builtin:
         if name not in BUILTIN_NAMES:
             known = ", ".join((*BUILTIN_NAMES, *registry.names()))

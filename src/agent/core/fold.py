@@ -8,7 +8,7 @@ from agent.core.calls import calls_of, message_tool_call, safe_name
 from agent.core.compact import Folding, folded
 from agent.core.forking import forked
 from agent.core.messages import Messages
-from agent.core.state import Answer, CallState, Compacted, PromptMark, RunState, Source, Used
+from agent.core.state import Answer, CallState, Compacted, CutResult, PromptMark, RunState, Source, Used
 from agent.core.wording import wording
 from agent.models.bulk import Bulk
 from agent.models.message import Message, system_message, tool_message, user_message
@@ -18,6 +18,7 @@ from agent.models.value import replace
 
 P = TypeVar("P", bound=said.Payload)
 MAX_SOURCES = 8  # tools with untrusted results that are remembered by name
+MAX_CUT = 200  # results that can be read on: the last ones
 MAX_REFUSED = 100  # rejected requests that are remembered, so that the same one is not asked again
 
 
@@ -74,12 +75,19 @@ def _input(state: RunState, step: Step, payload: said.Input) -> RunState:
         max_iterations=payload.max_iterations,
         limits=payload.limits,
         untrusted=_inherited_sources(payload),
+        cut=_inherited_results(payload),
         next_sequence=_next(state, step),
     )
 
 
 def _inherited_sources(payload: said.Input) -> tuple[Source, ...]:
     return tuple([Source(given.get("tool_name", ""), given.get("step_id", "")) for given in payload.tainted_by])
+
+
+def _inherited_results(payload: said.Input) -> tuple[CutResult, ...]:
+    """Return the results of earlier runs that can be read on; what is none, in steps that anyone wrote, is passed over."""
+    found = [(given.get("result_id"), given.get("sequence"), given.get("trace_id")) for given in payload.cut_results]
+    return tuple([CutResult(i, n, t) for i, n, t in found if isinstance(i, str) and isinstance(n, int) and isinstance(t, str) and t])
 
 
 def _raised(state: RunState, step: Step, payload: said.Input) -> RunState:
@@ -216,6 +224,8 @@ def _tool_call(state: RunState, step: Step, payload: said.ToolCall) -> RunState:
             messages, turn = messages.plus(*answers(turn, _language(state))), ()
     tip = (*state.tip, step.step_id) if is_new else state.tip
     after = replace(state, messages=messages, turn=turn, tip=tip, next_sequence=_next(state, step))
+    if payload.result_id is not None and is_new:
+        after = replace(after, cut=(*after.cut, CutResult(payload.result_id, step.sequence))[-MAX_CUT:])
     return _tainted(after, step, payload) if payload.is_untrusted and is_new else after
 
 

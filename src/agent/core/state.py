@@ -51,6 +51,14 @@ class Source(Value, frozen=True, gc=False):
     sequence: int = -1  # in this run; -1: in what it goes on from
 
 
+class CutResult(Value, frozen=True, gc=False):
+    """A tool result of which the model was shown the beginning."""
+
+    result_id: str
+    sequence: int
+    trace_id: str = ""  # of the run it is from; "": this one
+
+
 class Used(Value, frozen=True, gc=False):
     """What a run has used so far."""
 
@@ -114,6 +122,7 @@ class RunState(Value, frozen=True, gc=False):
     limits: dict[str, Any] = {}
     untrusted: tuple[Source, ...] = ()  # where untrusted words came from: the first result of each tool
     compacted: Compacted | None = None
+    cut: tuple[CutResult, ...] = ()  # results that can be read on
 
     @property
     def answer(self) -> str | None:

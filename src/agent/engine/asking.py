@@ -9,6 +9,7 @@ import agent.models.payloads as said
 from agent.core.fold import history
 from agent.core.redact import printed
 from agent.core.state import RunState
+from agent.engine.cut_results import schemas_of
 from agent.engine.shop import RunNeeds, Shop
 from agent.errors import ModelRejected, ModelUnavailable
 from agent.events import AgentEvent
@@ -30,7 +31,7 @@ async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: s
     assert asked is not None
     assert shop.llm_call is not None
     messages = history(state, is_final_call=is_final)
-    schemas = list(asked.schemas) if asked.schemas and not is_final else None
+    schemas = schemas_of(shop, asked, state) if asked.schemas and not is_final else None
     keywords: dict[str, Any] = {**asked.settings, **needs.passing}
     began = time.perf_counter()
     if shop.is_streaming and isinstance(shop.llm_call, StreamingModel):

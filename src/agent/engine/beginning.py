@@ -7,8 +7,9 @@ from typing import Any
 import agent.models.payloads as said
 from agent.config import ANONYMOUS, STORED_SETTINGS, AgentConfig
 from agent.core.redact import Redactor
-from agent.core.state import Source
+from agent.core.state import CutResult, Source
 from agent.engine.asking import text_of
+from agent.engine.cut_results import READ_RESULT, schema_of
 from agent.engine.gates import policy_names
 from agent.engine.given_messages import well_formed
 from agent.errors import BadInput
@@ -37,6 +38,7 @@ class Request(Value, frozen=True, kw_only=True):
     limits: dict[str, Any]
     keywords: dict[str, Any]
     untrusted: tuple[Source, ...] = ()  # where untrusted words in what it goes on from came from
+    cut: tuple[CutResult, ...] = ()  # results in what it goes on from that can be read on
 
 
 def tenant(uid: str | None) -> str:
@@ -82,8 +84,8 @@ def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: 
         task=checked_task(request.task, redactor, config),
         messages=messages,
         system=system,
-        tools=names or None,
-        schemas=tools.get_schemas(names) if names else [],
+        tools=[name for name in names if not _is_built_in(name, tools)] or None,
+        schemas=_schemas(names, tools, config) if names else [],
         model=request.model,
         agent_type=request.agent_type,
         settings=stored,
@@ -97,8 +99,18 @@ def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: 
         language=config.language,
         policies=policy_names(config),
         taint=config.taint,
+        cut_results=[{"result_id": one.result_id, "trace_id": one.trace_id, "sequence": one.sequence} for one in request.cut],
         tainted_by=[{"tool_name": source.tool_name, "step_id": source.step_id} for source in request.untrusted],
     )
+
+
+def _is_built_in(name: str, tools: ToolRegistry) -> bool:
+    return name == READ_RESULT and name not in tools
+
+
+def _schemas(names: list[str], tools: ToolRegistry, config: AgentConfig) -> list[dict[str, Any]]:
+    own = tools.get_schemas([name for name in names if not _is_built_in(name, tools)])
+    return [*own, *(schema_of(config.language) for name in names if _is_built_in(name, tools))]
 
 
 def check_kinds(request: Request) -> None:

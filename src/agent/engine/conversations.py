@@ -5,10 +5,10 @@ from collections import OrderedDict
 from agent.core.fold import fold, start
 from agent.core.messages import Messages
 from agent.core.prompt import continues_of, final_messages
-from agent.core.state import RunState, Source
+from agent.core.state import CutResult, RunState, Source
 from agent.errors import ConversationBusy
 from agent.models.trace import ENDED, Step
-from agent.models.value import Value
+from agent.models.value import Value, replace
 from agent.storage.protocols import TraceLog
 
 
@@ -17,6 +17,7 @@ class Ended(Value, frozen=True, gc=False):
 
     messages: Messages
     untrusted: tuple[Source, ...] = ()  # where untrusted words in them came from
+    cut: tuple[CutResult, ...] = ()  # results in them that can be read on
 
 
 KEPT = 64  # conversations whose messages are kept in memory, so that each turn does not read all before it
@@ -64,7 +65,8 @@ class Conversations:
 
     def remember(self, place: tuple[str, int], state: RunState) -> Ended:
         """Keep and return what a later run goes on from, of one that ended in `state`."""
-        ended = self._known[place] = Ended(final_messages(state), state.untrusted)
+        cut = tuple(one if one.trace_id else replace(one, trace_id=place[0]) for one in state.cut)
+        ended = self._known[place] = Ended(final_messages(state), state.untrusted, cut)
         self._known.move_to_end(place)
         while len(self._known) > KEPT:
             self._known.popitem(last=False)

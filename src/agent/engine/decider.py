@@ -7,6 +7,7 @@ from agent.core.calls import loose_arguments
 from agent.core.decide import Action, Begin, Conclude, Open, ReachLimit, Settle, decide
 from agent.core.state import CallState, RunState
 from agent.engine.compacting import Compactor
+from agent.engine.cut_results import READ_RESULT
 from agent.engine.draft import Draft
 from agent.engine.executing import context_of
 from agent.engine.parted import Parted
@@ -26,6 +27,7 @@ class Decider:
         self.is_worker_alive = is_worker_alive  # who drove the run before was there still when it was taken over
         self.language = asked.language if asked else "en"
         self._effects = {name: shop.tools.get(name).effect for name in (asked.tools or ()) if name in shop.tools} if asked else {}
+        self._effects.setdefault(READ_RESULT, "read")
         self._plans: dict[str, Plan] = {}
         self.compactor = Compactor(shop, asked, needs)
         self.parted: Parted | None = None  # of a fork: what was done where it comes from

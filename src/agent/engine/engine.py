@@ -59,8 +59,8 @@ class Engine:
             place = await self.conversations.latest(as_trace_log(self.store, "continue a conversation"), request.conversation_id, request.uid)
         ended = await self.conversations.ended(as_trace_log(self.store, "continue a conversation"), place) if place else None
         inherited = ended.messages if ended is not None else None
-        if ended is not None and ended.untrusted:
-            request = replace(request, untrusted=(*request.untrusted, *ended.untrusted))
+        if ended is not None and (ended.untrusted or ended.cut):
+            request = replace(request, untrusted=(*request.untrusted, *ended.untrusted), cut=ended.cut)
         payload = input_of(request, self.shop.tools, self.shop.redactor, self.shop.config, place)
         check_transactional(self.shop, payload.tools or ())
         trace_id = new_id()

@@ -10,6 +10,7 @@ import agent.models.payloads as said
 from agent.core.calls import safe_name
 from agent.core.state import CallState
 from agent.core.wording import wording
+from agent.engine.cut_results import can_read, cut_note, result_id_of
 from agent.engine.planning import Plan
 from agent.engine.shop import BoundState, RunNeeds, Shop
 from agent.errors import ToolArgumentsInvalid, ToolFailed, ToolNotStarted, ToolTimeout
@@ -113,17 +114,19 @@ def _settled(
     assert plan.tool is not None
     limit = plan.tool.max_result_chars or shop.config.max_result_chars
     is_cut = len(text) > limit
+    result_id = result_id_of(text) if is_cut and can_read(shop) else None
     return said.ToolCall(
         call_id=call.call.call_id,
         tool_name=safe_name(call.call.name),
         arguments=None if plan.is_as_asked else plan.arguments,
-        result=text[:limit] + wording("cut", language, left=len(text) - limit) if is_cut else text,
+        result=text[:limit] + cut_note(text, limit, result_id, language) if is_cut else text,
         is_ok=error_type is None,
         is_executed=is_executed,
         took_s=round(time.perf_counter() - began, 6),
         full_result=text if is_cut else None,
         error_type=error_type,
         is_untrusted=plan.tool.is_untrusted and is_executed,
+        result_id=result_id,
     )
 
 

@@ -9,6 +9,7 @@ from agent.clock import now
 from agent.core.calls import safe_name
 from agent.core.state import CallState, RunState
 from agent.core.wording import wording
+from agent.engine.cut_results import READ_RESULT, reading_tool
 from agent.engine.gates import gate_of
 from agent.engine.shop import Shop
 from agent.errors import ToolArgumentsInvalid, ToolNotFound
@@ -48,11 +49,12 @@ def plan_call(shop: Shop, state: RunState, call: CallState, context_of: Callable
     assert asked is not None
     name, language = call.call.name, asked.language
     offered = asked.tools or []
+    reading = reading_tool(shop, state) if name == READ_RESULT else None
     try:
-        tool = shop.tools.get(name)
+        tool = reading or shop.tools.get(name)
     except ToolNotFound:
         return _refuse(_missing("unknown_tool", name, offered, language), "ToolNotFound")
-    if name not in offered:
+    if name not in offered and reading is None:
         return _refuse(_missing("not_offered", name, offered, language), "ToolRefused")
     if call.call.position >= shop.config.max_tool_calls_per_turn:
         return _refuse(wording("tool_error", language, error=f"more than {shop.config.max_tool_calls_per_turn} calls in one turn"), "ToolRefused")

@@ -69,6 +69,7 @@ class Input(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     is_resume: bool = False
     policies: list[str] = []  # names of the policy hooks that it began under
     taint: str = "off"  # off, warn or ask: what an unsafe call after untrusted content meets
+    cut_results: list[dict[str, Any]] = []  # in what it goes on from, and can be read on: {"result_id", "trace_id", "sequence"}
     tainted_by: list[dict[str, str]] = []  # untrusted results in what it goes on from: {"tool_name", "step_id"}
 
 
@@ -131,6 +132,7 @@ class ToolCall(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     full_result: str | None = None  # where `result` is a preview: the whole text
     error_type: str | None = None
     is_untrusted: bool = False  # the tool is declared to carry a stranger's words
+    result_id: str | None = None  # by which the model can read on in `full_result`
 
 
 class ApprovalRequested(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
