@@ -14,22 +14,21 @@ from agent.core.telling import tell, tell_ending, totals
 from agent.engine.asking import ask_model
 from agent.engine.beginning import task_text
 from agent.engine.decider import Decider
-from agent.engine.doubts import doubted, examined, left_open, worker_of
+from agent.engine.doubts import worker_of
 from agent.engine.draft import Draft, expire
-from agent.engine.executing import Outcome, apart, run_tool, stop_all, stopped, take_ended
+from agent.engine.executing import stopped
 from agent.engine.feed import Feed
 from agent.engine.log import ending_changes
 from agent.engine.recalling import recall
 from agent.engine.shop import RunNeeds, Shop
-from agent.engine.transactional import commit, conflicted, stage_for
+from agent.engine.transactional import commit, conflicted
+from agent.engine.under_way import UnderWay
 from agent.errors import AgentError, Fenced, SequenceTaken, StoreError, VersionConflict
 from agent.events import AgentEvent
 from agent.models.payloads import Payload
 from agent.models.trace import Trace
 from agent.storage.protocols import TraceHead
 from agent.storage.staging import StagedStates
-from agent.tools.context import ToolContext
-from agent.tools.invoke import Interrupted
 
 logger = logging.getLogger("agent")
 
@@ -39,8 +38,7 @@ class Driver:
 
     def __init__(self, shop: Shop, trace: Trace, state: RunState, *, epoch: int, needs: RunNeeds, before: TraceHead | None = None) -> None:
         self.shop, self.trace, self.state, self.epoch = shop, trace, state, epoch
-        self.needs, self.worker = needs, worker_of(shop.log)
-        self._worker_before = before.owner if before is not None else None  # who drove the run until it was taken over
+        self.needs = needs
         self.feed = Feed(shop.config.watch_queue)
         self.error: BaseException | None = None
         self.ended = asyncio.Event()
@@ -51,14 +49,13 @@ class Driver:
         self._requests: list[Payload] = []  # a pause or cancel of a run that has no log
         self.was_fenced = False
         self._recorded_status: str | None = None  # the ending that this driver put into the trace
-        self._running: dict[str, asyncio.Task[Outcome | Interrupted]] = {}
-        self._contexts: dict[str, ToolContext] = {}
-        self._staged: dict[str, StagedStates] = {}  # of transactional calls that ended, until their results are recorded
         self.on_news: Callable[[], None] | None = None
         self._heard = -1  # the largest sequence that the log was seen to have
         self._news = asyncio.Event()  # another process appended something
-        is_other_alive = before is not None and before.owner_is_alive and before.owner != self.worker
+        worker = worker_of(shop.log)
+        is_other_alive = before is not None and before.owner_is_alive and before.owner != worker
         self.decider = Decider(shop, trace, state.input, epoch=epoch, needs=needs, is_worker_alive=is_other_alive)
+        self.calls = UnderWay(shop, trace, self.decider, worker=worker, worker_before=before.owner if before is not None else None)
 
     # ---- appending
 
@@ -146,7 +143,7 @@ class Driver:
             await self._guarded()
         except Fenced:
             self.was_fenced = True
-            await stop_all(self._running, self._contexts, 0.0)
+            await self.calls.stop(0.0)
         except asyncio.CancelledError:  # let go of: its readers' streams end without an ending
             await asyncio.shield(self._abandon())
         except BaseException as error:  # noqa: BLE001  the reader of the run raises it
@@ -169,7 +166,7 @@ class Driver:
                 task.uncancel()
             await self._wind_up()
         except (Fenced, StoreError, GeneratorExit):
-            await stop_all(self._running, self._contexts, 0.0)
+            await self.calls.stop(0.0)
             raise
         except BaseException as error:  # noqa: BLE001  a failure is a fact, then the reader's: also where a model or a tool wants to end the program
             await self._fail(error)
@@ -189,7 +186,7 @@ class Driver:
             if isinstance(action, Wait) and expired_calls(self.state, now().timestamp()):
                 await self.append(expire)
                 continue
-            if isinstance(action, Rest | Wait) and not self._running:
+            if isinstance(action, Rest | Wait) and not self.calls:
                 await self._rest("waiting" if isinstance(action, Wait) else action.status)
                 return
             await self._perform(action)
@@ -215,7 +212,7 @@ class Driver:
             case Attend(calls):
                 await self._attend(calls)
             case MarkInDoubt(calls):
-                await self._record(await doubted(self.shop, self.decider, self.state, calls, worker=self._worker_before, cause="crash"))
+                await self._record(await self.calls.lost(self.state, calls))
             case Open() | Begin() | Settle() | Conclude() | ReachLimit():
                 await self.append(self.decider.draft)
             case Rest() | Wait():
@@ -272,40 +269,17 @@ class Driver:
 
     async def _attend(self, calls: Sequence[CallState]) -> None:
         """Run the calls that were announced, until one of them (or of those that run already) has ended."""
-        if len(calls) == 1 and not self._running:
-            await self._record(await self._run(calls[0]))
+        if len(calls) == 1 and not self.calls:
+            await self._record(await self.calls.run(self.state, calls[0]))
             return
-        for call in calls:
-            if call.call.call_id not in self._running:
-                self._running[call.call.call_id] = asyncio.create_task(apart(self._run(call)), name=f"tool {call.call.call_id}")
-        news = asyncio.ensure_future(self._news.wait())
-        try:
-            done, _ = await asyncio.wait((*self._running.values(), news), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            news.cancel()
-        outcomes, stop = take_ended(self._running, done)
+        outcomes, stop = await self.calls.until_one_ends(self.state, calls, self._news)
         if outcomes:
             await self._record(outcomes)
         if stop is not None:
             raise stop.error
 
-    async def _run(self, call: CallState) -> Outcome:
-        call_id = call.call.call_id
-        plan = self.decider.plan_of(self.state, call)
-        context = self._contexts[call_id] = self.decider.context_of(call)
-        staged = stage_for(self.shop, self.trace, plan, context)
-        try:
-            fact = await run_tool(self.shop, call, plan, context, language=self.decider.language, worker=self.worker)
-            if staged is not None and isinstance(fact, said.ToolCall) and fact.is_ok:
-                self._staged[call_id] = staged
-            return await examined(self.shop, self.decider, self.state, call, fact) if isinstance(fact, said.InDoubtStep) else [fact]
-        finally:
-            self._contexts.pop(call_id, None)
-            if staged is not None:
-                staged.close()
-
     async def _record(self, facts: Sequence[Payload]) -> None:
-        transactional = [fact for fact in facts if isinstance(fact, said.ToolCall) and fact.call_id in self._staged] if self._staged else []
+        transactional = [fact for fact in facts if isinstance(fact, said.ToolCall) and fact.call_id in self.calls.staged] if self.calls.staged else []
         if plain := [fact for fact in facts if fact not in transactional] if transactional else facts:
             await self._append_of_turn(plain)
         for fact in transactional:  # last: one that runs again is not to hold up what is done
@@ -317,8 +291,8 @@ class Driver:
         assert call is not None
         for attempt in range(attempts):
             if attempt:
-                (fact,) = await self._run(call)  # type: ignore[assignment]  # a transactional call is never in doubt
-            staged = self._staged.pop(fact.call_id, None)
+                (fact,) = await self.calls.run(self.state, call)  # type: ignore[assignment]  # a transactional call is never in doubt
+            staged = self.calls.staged.pop(fact.call_id, None)
             if staged is None:  # it failed this time, and changes nothing
                 break
             try:
@@ -354,7 +328,7 @@ class Driver:
 
     async def _fail(self, error: BaseException) -> None:
         """Record a failure of the model or the program; the reader raises it."""
-        await stop_all(self._running, self._contexts, self.shop.config.cancel_grace_s)
+        await self.calls.stop(self.shop.config.cancel_grace_s)
         await self._record_stopped("crash")
         text = self.shop.redactor.text(str(error)) or type(error).__name__
         fact = said.Failure(error=text, error_type=type(error).__name__, action=type(self.decider.next(self.state)).__name__)
@@ -369,30 +343,20 @@ class Driver:
 
     async def _wind_up(self) -> None:
         """Stop what runs after a cancel, and say of every started call what is known of it."""
-        await stop_all(self._running, self._contexts, self.shop.config.cancel_grace_s)
+        await self.calls.stop(self.shop.config.cancel_grace_s)
         await self._take_news()
         await self._record_stopped("cancel")
         await self._rest("cancelled")
 
-    def _finished(self) -> dict[str, Outcome]:
-        """Return what is known of the calls that ran, which are then forgotten."""
-        ended = {k: t.result() for k, t in self._running.items() if t.done() and not t.cancelled() and t.exception() is None}
-        outcomes = {k: outcome for k, outcome in ended.items() if not isinstance(outcome, Interrupted)}
-        self._running.clear()
-        return outcomes
-
     async def _record_stopped(self, cause: str) -> None:
-        outcomes = self._finished()
-        facts = [fact for outcome in outcomes.values() for fact in outcome]
-        facts += await left_open(self.shop, self.decider, self.state, outcomes, workers=(self.worker, self._worker_before), cause=cause)
-        if facts:
+        if facts := await self.calls.left(self.state, cause):
             await self._record(facts)
 
     async def _abandon(self) -> None:
         """The process lets go of the run: stop what runs, give the run up; whoever resumes it goes on from the log."""
-        await stop_all(self._running, self._contexts, 0.0)
+        await self.calls.stop(0.0)
         try:
-            if outcomes := self._finished():
+            if outcomes := self.calls.finished():
                 await self._record([fact for outcome in outcomes.values() for fact in outcome])
             await self.shop.log.add_steps(self.trace.trace_id, (), epoch=self.epoch, changes={"owner": None})
         except AgentError:

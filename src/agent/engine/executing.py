@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Container
 from typing import Any, TypeAlias
 
 import agent.models.payloads as said
@@ -17,7 +16,7 @@ from agent.errors import ToolArgumentsInvalid, ToolFailed, ToolNotStarted, ToolT
 from agent.models.payloads import Payload
 from agent.models.trace import Trace
 from agent.tools.context import ToolContext
-from agent.tools.invoke import Interrupted, invoke, to_text
+from agent.tools.invoke import invoke, to_text
 from agent.tools.tool import Tool
 
 logger = logging.getLogger("agent")
@@ -128,38 +127,3 @@ def _settled(
         is_untrusted=plan.tool.is_untrusted and is_executed,
         result_id=result_id,
     )
-
-
-async def apart(running: Awaitable[Outcome]) -> Outcome | Interrupted:
-    """Return the outcome of a call that runs in a task of its own; an interruption from the keyboard too, which must not break out of the loop there."""
-    try:
-        return await running
-    except KeyboardInterrupt as stop:
-        return Interrupted(stop)
-
-
-def take_ended(tasks: dict[str, "asyncio.Task[Outcome | Interrupted]"], done: Container[Any]) -> tuple[list[Payload], Interrupted | None]:
-    """Take the calls that have ended out of `tasks`; return what came of them, and the interruption if there was one: its call stays in."""
-    facts: list[Payload] = []
-    stop: Interrupted | None = None
-    for call_id in [call_id for call_id, task in tasks.items() if task in done]:
-        outcome = tasks[call_id].result()
-        if isinstance(outcome, Interrupted):
-            stop = outcome
-        else:
-            facts += outcome
-            del tasks[call_id]
-    return facts, stop
-
-
-async def stop_all(tasks: dict[str, "asyncio.Task[Any]"], contexts: dict[str, ToolContext], grace_s: float) -> None:
-    """Ask running tools to stop, then stop them; returns when they have ended or the grace is over."""
-    for context in contexts.values():
-        context.cancelled.set()
-    if not tasks:
-        return
-    _, left = await asyncio.wait(tasks.values(), timeout=grace_s if any(not t.done() for t in tasks.values()) else 0)
-    for task in left:
-        task.cancel()
-    if left:
-        await asyncio.wait(left, timeout=grace_s + 1.0)
