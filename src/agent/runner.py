@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 import agent.models.payloads as said
 from agent.config import ANONYMOUS, AgentConfig, CallResult
+from agent.core.replay import Replay
 from agent.engine.approvals import decide_call, pending, resolve_call
 from agent.engine.beginning import Request, checked_limits, tenant
 from agent.engine.calling import call_once
@@ -13,6 +14,7 @@ from agent.engine.engine import Engine
 from agent.engine.feedback import give_feedback
 from agent.engine.forking import fork
 from agent.engine.log import as_run_log
+from agent.engine.replaying import replay_run
 from agent.engine.shop import Shop
 from agent.engine.stopping import cancel, pause
 from agent.errors import BadInput, Unsupported
@@ -231,6 +233,17 @@ class AgentRunner:
             BadInput: no such step or change, or what it changes is not among what is inherited.
         """
         return await fork(self._engine, trace_id, at, changes, uid=uid)
+
+    async def replay(self, trace_id: str, *, uid: str | None = None) -> Replay:
+        """Drive a recorded run once more from its log, without model and tools, and return whether its decisions are identical.
+
+        Each step must be one that follows from those before it, and each prompt the one that the model saw; else the first
+        that does not is told. Nothing is written.
+
+        Raises:
+            TraceNotFound: there is none.
+        """
+        return await replay_run(self._engine, trace_id, uid=uid)
 
     async def add_feedback(
         self,
