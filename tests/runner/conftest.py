@@ -26,6 +26,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def store(url: str) -> AsyncIterator[Store]:
     async with open_store(url) as opened:
         yield opened
+        async with AgentRunner(opened.traces, llm_call=ScriptedLLM([])) as runner:
+            for trace in await opened.traces.list_traces():  # whatever a test did: what our runner recorded follows from its log
+                replayed = await runner.replay(trace.trace_id)
+                assert replayed.identical or "another runner" in (replayed.reason or ""), replayed
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ async def test_a_fork_rests_until_it_is_resumed_and_then_goes_its_own_way(make: 
     assert steps[5].parent_ids == (parent[1].step_id, parent[3].step_id, f"{fork_id}/4")
     assert (steps[6].data["content"], ended.status, ended.total_tokens) == ("another end", "completed", 15)
     assert await store.traces.get_trace_steps(trace_id) == parent
-    assert await store.traces.verify(fork_id) == 7
+    assert (await store.traces.verify(fork_id)).entries == 7
 
 
 @pytest.mark.parametrize("placement", ["user", "system"])
@@ -127,7 +127,7 @@ async def test_a_fork_at_every_step_gives_a_history_that_providers_take(make: An
         assert ended is not None
         assert ended.status == "completed"
         assert len(llm.calls) == (1 if at < count - 2 else 0)
-        assert await store.traces.verify(fork_id) == len(await store.traces.get_trace_steps(fork_id))
+        assert (await store.traces.verify(fork_id)).entries == len(await store.traces.get_trace_steps(fork_id))
 
 
 async def test_a_run_that_is_going_on_can_be_forked(make: Any, store: Store) -> None:

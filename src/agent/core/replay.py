@@ -77,17 +77,18 @@ def _shown(step: Step) -> str:
 
 def _end(trace: Trace, state: RunState, count: int) -> Replay:
     """Compare how the run ended, as the log says it, with what its trace says: what was cut off the end shows."""
-    says = {
-        "completed": state.status,
-        "cancelled": state.status,
-        "failed": state.status,
-        "limit_reached": "limit_reached" if state.limit is not None else "running",
-    }
-    if says.get(trace.status, trace.status) == trace.status:
+    ended = {"completed": state.status, "cancelled": state.status, "failed": state.status, "limit_reached": "limit_reached" if state.limit else "running"}
+    found = ended.get(trace.status, trace.status)
+    if found == trace.status:
         return Replay(trace_id=trace.trace_id, identical=True, steps=count)
-    reason = "the log ends before what its trace says: steps at its end are missing, or the trace was changed"
     return Replay(
-        trace_id=trace.trace_id, identical=False, steps=count, sequence=state.next_sequence, expected=trace.status, found=says[trace.status], reason=reason
+        trace_id=trace.trace_id,
+        identical=False,
+        steps=count,
+        sequence=state.next_sequence,
+        expected=trace.status,
+        found=found,
+        reason="the log ends before what its trace says: steps at its end are missing, or the trace was changed",
     )
 
 
@@ -200,7 +201,7 @@ def _tool_call(state: RunState, _before: Step | None, _step: Step, payload: said
         return Difference("no such call is open")
     if payload.is_executed and call.started_epoch is None:
         return Difference("the call ran without having been announced", f"tool_started of call {payload.call_id}")
-    if call.is_waiting and call.started_epoch is None:
+    if call.is_waiting:
         return Difference("the call waits for a person, and was settled all the same")
     return None
 
@@ -211,7 +212,7 @@ def _approval_requested(state: RunState, before: Step | None, _step: Step, paylo
         return Difference("no such call is open")
     if call.is_waiting and (before is None or before.step_type not in ("forked", "approval_requested")):
         return Difference("the call waits for a person already")
-    arguments = payload.arguments if payload.arguments is not None else call.arguments if call.decision is not None else replace(call, request=None).arguments
+    arguments = payload.arguments if payload.arguments is not None else (call if call.decision is not None else replace(call, request=None)).arguments
     if payload.args_hash and payload.args_hash != canonical_hash(arguments):
         return Difference("it asks about other arguments than those that the model gave")
     return None
