@@ -42,6 +42,7 @@ class AgentConfig:
     offer_read_result: bool = True  # once a result was cut, the model is offered the tool read_result to read on in it
     max_tool_calls_per_turn: int = 1_000  # more are answered with an error, not run
     max_task_chars: int = 10_000_000
+    max_agent_depth: int = 3  # how far agents may call agents: 1 is an agent as a tool of a run, 0 none at all
     cancel_grace_s: float = 1.0  # between asking running tools to stop and stopping them
     follow_interval_s: float = 0.05  # how often another process's steps are looked for while somebody watches
     control_interval_s: float = 0.25  # the same while a run is driven here: a pause or cancel from elsewhere

@@ -17,6 +17,7 @@ from agent.engine.log import as_run_log
 from agent.engine.replaying import replay_run
 from agent.engine.shop import Shop
 from agent.engine.stopping import cancel, pause
+from agent.engine.subruns import Subruns
 from agent.errors import BadInput, Unsupported
 from agent.events import AgentEvent
 from agent.llm.contract import LLMCall
@@ -52,6 +53,7 @@ class AgentRunner:
         self.config = config if config is not None else AgentConfig()
         self._shop = Shop(as_run_log(trace_store), llm_call, self.tools, memory_store, state_store, self.config)
         self._engine = Engine(self._shop, trace_store)
+        self._engine.delegate = Subruns(self._engine)
 
     def _model(self) -> LLMCall:
         if self.llm_call is None:

@@ -144,7 +144,7 @@ def _place(call: CallState, epoch: int, effects: Mapping[str, str]) -> str:
     if call.started_epoch is not None:
         if call.started_epoch == epoch:
             return "mine"
-        return "ready" if effects.get(call.call.name, "unsafe") in REPEATABLE else "lost"
+        return "ready" if call.subrun is not None or effects.get(call.call.name, "unsafe") in REPEATABLE else "lost"
     if call.decision is not None:
         return "ready" if call.decision.verdict in ("approve", "edit") else "answered"
     return "fresh"
@@ -152,8 +152,9 @@ def _place(call: CallState, epoch: int, effects: Mapping[str, str]) -> str:
 
 def expired_calls(state: RunState, at: float) -> tuple[CallState, ...]:
     """Return the calls whose request for a decision is over at a moment (seconds since 1970)."""
-    return tuple(
-        c
-        for c in state.turn
-        if c.is_waiting and not c.is_in_doubt and c.request is not None and c.request.expires_at is not None and c.request.expires_at <= at
-    )
+    return tuple(c for c in state.turn if c.is_waiting and not c.is_in_doubt and _is_over(c, at))
+
+
+def _is_over(call: CallState, at: float) -> bool:
+    request = call.request
+    return request is not None and call.decision is None and request.expires_at is not None and request.expires_at <= at

@@ -9,6 +9,7 @@ from agent.core.compact import Folding, folded
 from agent.core.forking import forked
 from agent.core.messages import Messages
 from agent.core.state import Answer, CallState, Compacted, CutResult, PromptMark, RunState, Source, Used
+from agent.core.subruns import begun_again, rolled_up, with_subrun
 from agent.core.wording import wording
 from agent.models.bulk import Bulk
 from agent.models.message import Message, system_message, tool_message, user_message
@@ -198,7 +199,8 @@ def _with_call(state: RunState, step: Step, call_id: str, change: Callable[[Call
 
 
 def _begun(c: CallState, step: Step, payload: said.ToolStarted) -> CallState:
-    return CallState(c.call, step.epoch, step.created_at, payload.attempt, c.request, c.request_id, c.decision)
+    started = CallState(c.call, step.epoch, step.created_at, payload.attempt, c.request, c.request_id, c.decision)
+    return started if c.subrun is None else begun_again(started, c.subrun)
 
 
 def _tool_started(state: RunState, step: Step, payload: said.ToolStarted) -> RunState:
@@ -226,6 +228,8 @@ def _tool_call(state: RunState, step: Step, payload: said.ToolCall) -> RunState:
     after = replace(state, messages=messages, turn=turn, tip=tip, next_sequence=_next(state, step))
     if payload.result_id is not None and is_new:
         after = replace(after, cut=(*after.cut, CutResult(payload.result_id, step.sequence))[-MAX_CUT:])
+    if payload.usage and is_new:
+        after = replace(after, used=rolled_up(state.used, state.call(payload.call_id), payload.usage))
     return _tainted(after, step, payload) if payload.is_untrusted and is_new else after
 
 
@@ -233,6 +237,12 @@ def _tainted(state: RunState, step: Step, payload: said.ToolCall) -> RunState:
     if len(state.untrusted) >= MAX_SOURCES or any(source.tool_name == payload.tool_name for source in state.untrusted):
         return state
     return replace(state, untrusted=(*state.untrusted, Source(payload.tool_name, step.step_id, step.sequence)))
+
+
+def _subrun(state: RunState, step: Step, payload: said.Subrun) -> RunState:
+    call = state.call(payload.call_id)
+    after = _with_call(state, step, payload.call_id, lambda c: with_subrun(c, payload))
+    return after if not payload.usage or call is None or call.result is not None else replace(after, used=rolled_up(state.used, call, payload.usage))
 
 
 def answers(turn: Iterable[CallState], language: str) -> list[Message]:
@@ -340,6 +350,7 @@ _CHANGES: dict[str, Callable[[RunState, Step, Any], RunState]] = {
     "tool_started": _tool_started,
     "tool_call": _tool_call,
     "compaction": _compaction,
+    "subrun": _subrun,
     "approval_requested": _approval_requested,
     "approval_decided": _approval_decided,
     "in_doubt": _in_doubt,

@@ -9,6 +9,24 @@ from agent.core.messages import Messages
 from agent.models.value import Value
 
 
+class Used(Value, frozen=True, gc=False):
+    """What a run has used so far, with what its sub-agents' runs used (but for their model calls, which are their own)."""
+
+    iterations: int = 0  # model calls that count against the budget
+    tool_calls: int = 0
+    tokens: int = 0
+    cost: float = 0.0  # USD, as far as it is known
+    cost_is_partial: bool = False
+
+
+class SubrunState(Value, frozen=True, gc=False):
+    """The run that carries out a call. `counted` is what of its use this run's totals have already."""
+
+    trace_id: str
+    status: str = ""  # waiting, paused: it rests like that; empty: it goes on
+    counted: Used = Used()
+
+
 class CallState(Value, frozen=True, gc=False):
     """Where one call of the open turn stands."""
 
@@ -22,6 +40,7 @@ class CallState(Value, frozen=True, gc=False):
     doubt: said.InDoubtStep | None = None  # its outcome is unknown
     resolution: said.InDoubtResolved | None = None
     result: str | None = None  # what the model is told; set: the call is settled
+    subrun: SubrunState | None = None
 
     @property
     def is_in_doubt(self) -> bool:
@@ -30,8 +49,13 @@ class CallState(Value, frozen=True, gc=False):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a person has to act first."""
-        return self.result is None and (self.doubt is not None or (self.request is not None and self.decision is None))
+        """Whether a person has to act first, perhaps in the run that carries it out."""
+        return self.result is None and (self.doubt is not None or (self.request is not None and self.decision is None) or self.is_suspended)
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether it is carried out by a run that rests without an answer."""
+        return self.subrun is not None and self.subrun.status != ""
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -57,16 +81,6 @@ class CutResult(Value, frozen=True, gc=False):
     result_id: str
     sequence: int
     trace_id: str = ""  # of the run it is from; "": this one
-
-
-class Used(Value, frozen=True, gc=False):
-    """What a run has used so far."""
-
-    iterations: int = 0  # model calls that count against the budget
-    tool_calls: int = 0
-    tokens: int = 0
-    cost: float = 0.0  # USD, as far as it is known
-    cost_is_partial: bool = False
 
 
 class Answer(Value, frozen=True, gc=False):
@@ -146,8 +160,13 @@ class RunState(Value, frozen=True, gc=False):
         return tuple(c.call.call_id for c in self.turn if c.is_waiting)
 
     def is_unknown(self, call: CallState) -> bool:
-        """Whether nobody knows what became of a call: in doubt, or begun in a run that was cancelled and never wound up."""
-        return call.is_in_doubt or (self.status == "cancelled" and call.result is None and call.resolution is None and call.started_epoch is not None)
+        """Whether nobody knows what became of a call: in doubt, or begun in a run that was cancelled and never wound up.
+
+        A sub-agent's run says of its own calls what is known of them.
+        """
+        return call.is_in_doubt or (
+            self.status == "cancelled" and call.result is None and call.resolution is None and call.started_epoch is not None and call.subrun is None
+        )
 
     @property
     def known_cost(self) -> float | None:

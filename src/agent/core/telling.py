@@ -52,7 +52,9 @@ def _llm(payload: said.LlmCall, _: RunState) -> Told:
 
 def _started(payload: said.ToolStarted, state: RunState) -> Told:
     call = state.call(payload.call_id)
-    data = {"tool_name": call.call.name if call else "", "arguments": call.arguments if call else {}, "call_id": payload.call_id}
+    data: dict[str, Any] = {"tool_name": call.call.name if call else "", "arguments": call.arguments if call else {}, "call_id": payload.call_id}
+    if call is not None and call.subrun is not None:
+        data["subrun"] = call.subrun.trace_id
     return "tool_executing", {**data, "detail": payload.detail} if payload.detail is not None else data
 
 
@@ -105,17 +107,23 @@ def tell_ending(trace_id: str, state: RunState, status: str) -> list[AgentEvent]
 def awaiting(trace_id: str, state: RunState) -> AgentEvent:
     """Return the event that asks for a person: all calls of the turn as the model made them, with flags for those that wait."""
     turn = state.turn
-    data = {
+    data: dict[str, Any] = {
         "trace_id": trace_id,
         "step_id": state.turn_id,
         "sequence": state.turn_sequence,
         "tool_calls": [_shown(c) for c in turn],
         "confirmation_flags": [c.is_waiting for c in turn],
-        "editable_params": {c.call.message_id: list(c.request.editable_params) if c.request is not None and c.is_waiting else [] for c in turn},
+        "editable_params": {c.call.message_id: _editable(c) for c in turn},
         "call_ids": [c.call.call_id for c in turn],
         "reasons": [reason_of(c) for c in turn],
     }
+    if suspended := {c.call.call_id: c.subrun.trace_id for c in turn if c.subrun is not None and c.is_waiting}:
+        data["subruns"] = suspended
     return AgentEvent("awaiting_user_action", data)
+
+
+def _editable(call: CallState) -> list[str]:
+    return list(call.request.editable_params) if call.request is not None and call.is_waiting and not call.is_suspended else []
 
 
 def _shown(call: CallState) -> dict[str, Any]:
@@ -126,4 +134,6 @@ def reason_of(call: CallState) -> str | None:
     """Return why a call waits; None where it does not."""
     if not call.is_waiting:
         return None
-    return "in_doubt" if call.is_in_doubt else call.request.reason if call.request else None
+    if call.is_in_doubt:
+        return "in_doubt"
+    return "subrun" if call.is_suspended else call.request.reason if call.request else None

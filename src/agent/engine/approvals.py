@@ -1,6 +1,7 @@
 """People decide: what waits for them, and their word on it as a step that any process may append."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -24,11 +25,12 @@ from agent.errors import (
     SequenceTaken,
     StoreError,
     ToolArgumentsInvalid,
+    TraceNotFound,
 )  # fmt: skip
-from agent.models.approval import Approval
+from agent.models.approval import Approval, Asker
 from agent.models.digest import canonical_hash
 from agent.models.payloads import payload_of
-from agent.models.trace import Step, step_id_of
+from agent.models.trace import Step, Trace, step_id_of
 from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog
 from agent.tools.arguments import parse_arguments
@@ -44,28 +46,40 @@ MAX_TEXT_CHARS = 100_000  # of a reason, a response or a result that a person gi
 
 
 async def pending(engine: Engine, *, uid: str | None, trace_id: str | None) -> list[Approval]:
-    """Return what waits for a person, oldest run first; calls in doubt stay here until they are resolved."""
+    """Return what waits for a person, oldest run first; calls in doubt stay here until they are resolved.
+
+    Of one trace also what waits in the runs that carry out its calls.
+    """
     log = as_trace_log(engine.store, "list what waits")
     if trace_id is not None:
-        traces = [(await head_of(log, trace_id, uid)).trace]
-    else:
-        running = await log.list_traces(uid=uid, status="running")  # some calls may wait while others run
-        resting = await log.list_traces(uid=uid, is_waiting=True)
-        traces = list({trace.trace_id: trace for trace in (*running, *resting)}.values())
+        return await _waiting_in(log, (await head_of(log, trace_id, uid)).trace, is_deep=True)
+    running = await log.list_traces(uid=uid, status="running")  # some calls may wait while others run
+    resting = await log.list_traces(uid=uid, is_waiting=True)
+    traces = list({trace.trace_id: trace for trace in (*running, *resting)}.values())
     found: list[Approval] = []
     for trace in sorted(traces, key=lambda t: (t.created_at, t.trace_id)):
-        steps = await log.read_steps(trace.trace_id)
-        state, asked_at = fold(steps), {step.step_id: step.created_at for step in steps}
-        waiting = set(state.waiting_calls)
-        found += [_item(trace.trace_id, trace.uid, call, asked_at, is_unknown=state.is_unknown(call)) for call in state.turn if call.call.call_id in waiting]
+        found += await _waiting_in(log, trace, is_deep=False)
     return found
 
 
-def _item(trace_id: str, uid: str | None, call: CallState, asked_at: Mapping[str, datetime], *, is_unknown: bool) -> Approval:
-    request = call.request
+async def _waiting_in(log: TraceLog, trace: Trace, *, is_deep: bool) -> list[Approval]:
+    steps = await log.read_steps(trace.trace_id)
+    state, asked_at = fold(steps), {step.step_id: step.created_at for step in steps}
+    waiting, found = set(state.waiting_calls), list[Approval]()
+    for call in state.turn:
+        if call.subrun is not None and call.result is None and is_deep:
+            with contextlib.suppress(TraceNotFound):  # named, and not begun yet
+                found += await _waiting_in(log, (await log.head(call.subrun.trace_id)).trace, is_deep=True)
+        if call.call.call_id in waiting and not call.is_suspended:  # what waits of a suspended call waits in its own run
+            found.append(_item(trace, state, call, asked_at))
+    return found
+
+
+def _item(trace: Trace, state: RunState, call: CallState, asked_at: Mapping[str, datetime]) -> Approval:
+    request, is_unknown = call.request, state.is_unknown(call)
     expires = request.expires_at if request is not None and not is_unknown else None
     return Approval(
-        trace_id=trace_id,
+        trace_id=trace.trace_id,
         call_id=call.call.call_id,
         tool_name=call.call.name,
         arguments=call.arguments,
@@ -75,11 +89,20 @@ def _item(trace_id: str, uid: str | None, call: CallState, asked_at: Mapping[str
         editable_params=tuple(request.editable_params) if request is not None and not is_unknown else (),
         asked_at=call.started_at if is_unknown or request is None else asked_at.get(call.request_id or ""),
         expires_at=datetime.fromtimestamp(expires, UTC) if expires is not None else None,
-        uid=uid,
+        uid=trace.uid,
         attempt=max(call.attempt, 1),
         worker=call.doubt.worker if call.doubt is not None else None,
         verdict=call.decision.verdict if call.decision is not None else None,
         decided_by=call.decision.by if call.decision is not None else None,
+        asked_by=_askers(state.input.asked_by) if state.input is not None else (),
+    )
+
+
+def _askers(chain: Sequence[Mapping[str, Any]]) -> tuple[Asker, ...]:
+    """Return the calls that led to a run, as its first step names them."""
+    texts = [{name: value for name, value in link.items() if isinstance(value, str)} for link in chain]
+    return tuple(
+        Asker(trace_id=t.get("trace_id", ""), call_id=t.get("call_id", ""), tool_name=t.get("tool_name", ""), agent_type=t.get("agent_type")) for t in texts
     )
 
 
@@ -100,6 +123,8 @@ async def decide_call(engine: Engine, trace_id: str, decision: said.ApprovalDeci
         if call.decision is not None:
             raise _decided_already(trace_id, call.decision)
         request = call.request
+        if call.subrun is not None:
+            raise NotPending(f"call {decision.call_id} of trace {trace_id} is carried out by the run {call.subrun.trace_id}: decide what waits there (pending)")
         if request is None or state.status == "cancelled":
             raise NotPending(f"call {decision.call_id} of trace {trace_id} does not wait for a decision")
         if request.expires_at is not None and request.expires_at <= now().timestamp():
@@ -222,6 +247,6 @@ async def _append(engine: Engine, trace_id: str, build: Callable[[RunState, list
             continue
         if trace_id in engine.drivers:
             engine.drivers[trace_id].notice()
-        item = _item(trace_id, head.trace.uid, before, {s.step_id: s.created_at for s in steps}, is_unknown=state.is_unknown(before))
+        item = _item(head.trace, state, before, {s.step_id: s.created_at for s in steps})
         return replace(item, verdict=_said(payload), decided_by=payload.by)
     raise StoreError(f"trace {trace_id!r}: other writers were first {engine.shop.config.max_append_attempts} times")

@@ -7,15 +7,17 @@ from typing import Any
 import agent.models.payloads as said
 from agent.config import ANONYMOUS, STORED_SETTINGS, AgentConfig
 from agent.core.redact import Redactor
-from agent.core.state import CutResult, Source
+from agent.core.state import CutResult, RunState, Source
 from agent.engine.asking import text_of
 from agent.engine.cut_results import READ_RESULT, schema_of
-from agent.engine.gates import policy_names
+from agent.engine.gates import policy_names, seen_sources
 from agent.engine.given_messages import well_formed
+from agent.engine.shop import Shop
 from agent.errors import BadInput
 from agent.models.trace import Trace
 from agent.models.value import Value
 from agent.tools.registry import ToolRegistry
+from agent.tools.tool import Tool
 
 LIMITS = ("max_iterations",)
 """The limits that a run can have."""
@@ -101,6 +103,33 @@ def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: 
         taint=config.taint,
         cut_results=[{"result_id": one.result_id, "trace_id": one.trace_id, "sequence": one.sequence} for one in request.cut],
         tainted_by=[{"tool_name": source.tool_name, "step_id": source.step_id} for source in request.untrusted],
+    )
+
+
+def subrun_request(shop: Shop, state: RunState, tool: Tool, arguments: Mapping[str, Any], *, uid: str | None, passing: Mapping[str, Any]) -> Request:
+    """Return what the run of a call begins with: as its agent was declared, within what its caller may do and has left."""
+    spec, asked = tool.agent, state.input
+    assert spec is not None
+    assert asked is not None
+    is_parents = spec.memory == "parent"
+    unstored = {} if spec.llm_call is not None else {name: value for name, value in passing.items() if name in asked.unstored}
+    limits = checked_limits(spec.limits)
+    bound = spec.max_iterations if spec.max_iterations is not None else limits.get("max_iterations", shop.config.max_iterations)
+    return Request(
+        task=arguments["task"],
+        messages=None,
+        system_prompt=spec.system_prompt,
+        model=spec.model if spec.model is not None else asked.model,
+        tools=spec.tools,
+        agent_type=(asked.agent_type if is_parents else spec.agent_type or tool.name) or shop.config.agent_type,
+        uid=tenant(uid),
+        max_iterations=bound,
+        enable_memory=shop.memories is not None and (spec.memory == "own" or (is_parents and asked.enable_memory)),
+        auto_execute_tools=asked.auto_execute_tools,
+        conversation_id=None,
+        limits=limits,
+        keywords={**spec.settings, **unstored},
+        untrusted=seen_sources(state),  # the task is made of what the caller's model has read
     )
 
 

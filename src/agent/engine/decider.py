@@ -14,7 +14,7 @@ from agent.engine.parted import Parted
 from agent.engine.planning import PROBE, Plan, asked_anew, plan_call, refusal, settlement, started
 from agent.engine.shop import RunNeeds, Shop
 from agent.models.payloads import Payload
-from agent.models.trace import Trace
+from agent.models.trace import Trace, subrun_id_of
 from agent.models.value import replace
 from agent.tools.context import ToolContext
 
@@ -26,7 +26,8 @@ class Decider:
         self.shop, self.trace, self.epoch, self.needs = shop, trace, epoch, needs
         self.is_worker_alive = is_worker_alive  # who drove the run before was there still when it was taken over
         self.language = asked.language if asked else "en"
-        self._effects = {name: shop.tools.get(name).effect for name in (asked.tools or ()) if name in shop.tools} if asked else {}
+        offered = [shop.tools.get(name) for name in (asked.tools or ()) if name in shop.tools] if asked else []
+        self._effects: dict[str, str] = {tool.name: tool.effect if tool.agent is None else "idempotent" for tool in offered}
         self._effects.setdefault(READ_RESULT, "read")
         self._plans: dict[str, Plan] = {}
         self.compactor = Compactor(shop, asked, needs)
@@ -67,7 +68,7 @@ class Decider:
             case Open(calls):
                 facts = self._open(state, calls)
             case Begin(calls):
-                facts = [self._begin(state, call) for call in calls]
+                facts = [fact for call in calls for fact in self._begin(state, call)]
             case Settle(calls):
                 facts = [self._settle(call) for call in calls]
             case Conclude():
@@ -97,16 +98,28 @@ class Decider:
                 facts.append(plan.request)
             elif slots > 0:
                 slots -= 1
-                facts.append(started(call, plan))
+                facts += self._announce(call, plan)
         return facts
 
-    def _begin(self, state: RunState, call: CallState) -> Payload:
+    def _announce(self, call: CallState, plan: Plan) -> list[Payload]:
+        if plan.tool is None or plan.tool.agent is None or call.subrun is not None:
+            return [started(call, plan)]
+        return [said.Subrun(call_id=call.call.call_id, trace_id=subrun_id_of(self.trace.trace_id, call.call.call_id)), started(call, plan)]
+
+    def draft_again(self, draft: Draft, calls: Sequence[CallState]) -> None:
+        """Draft that suspended calls go on, since the runs that carry them out do."""
+        for known in calls:
+            call = draft.state.call(known.call.call_id)
+            if call is not None and call.is_suspended and call.result is None:
+                draft.add(said.ToolStarted(call_id=call.call.call_id, attempt=call.attempt + 1), *((draft.state.turn_id,) if draft.state.turn_id else ()))
+
+    def _begin(self, state: RunState, call: CallState) -> list[Payload]:
         plan = self._plans[call.call.call_id] = self._plan_decided(state, call)
         if plan.kind == "refuse" or plan.tool is None:
-            return refusal(call, plan)
-        if (anew := asked_anew(call, plan, plan.tool)) is not None:
-            return anew
-        return started(call, plan)
+            return [refusal(call, plan)]
+        if call.subrun is None and (anew := asked_anew(call, plan, plan.tool)) is not None:
+            return [anew]
+        return self._announce(call, plan)
 
     def _settle(self, call: CallState) -> Payload:
         fact, name = settlement(call, self.language), call.call.name

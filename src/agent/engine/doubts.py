@@ -42,7 +42,8 @@ async def left_open(
 
     `workers`: who drives the run now, and who did before. What the one before had begun was cut off by its end, not by `cause`.
     """
-    open_calls = [c for c in state.turn if c.result is None and c.started_epoch is not None and not c.is_in_doubt and c.call.call_id not in known]
+    begun = [c for c in state.turn if c.result is None and c.started_epoch is not None and not c.is_in_doubt and c.call.call_id not in known]
+    open_calls = [c for c in begun if c.subrun is None]  # the runs that carry out calls say themselves what is unknown
     unsafe = [c for c in open_calls if decider.is_unsafe(c.call.name)]
     mine = [c for c in unsafe if c.started_epoch == decider.epoch]
     lost = [c for c in unsafe if c.started_epoch != decider.epoch]

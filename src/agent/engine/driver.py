@@ -1,6 +1,7 @@
 """Drives one run to rest: decide, perform, append, and round again. The log is its only state."""
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Sequence
 
@@ -12,14 +13,14 @@ from agent.core.fold import advance
 from agent.core.state import CallState, RunState
 from agent.core.telling import tell, tell_ending, totals
 from agent.engine.asking import ask_model
-from agent.engine.beginning import task_text
 from agent.engine.decider import Decider
+from agent.engine.delegating import Below, Delegate
 from agent.engine.doubts import worker_of
 from agent.engine.draft import Draft, expire
 from agent.engine.executing import stopped
 from agent.engine.feed import Feed
 from agent.engine.log import ending_changes
-from agent.engine.recalling import recall
+from agent.engine.recalling import recall_for
 from agent.engine.shop import RunNeeds, Shop
 from agent.engine.transactional import commit, conflicted
 from agent.engine.under_way import UnderWay
@@ -36,9 +37,12 @@ logger = logging.getLogger("agent")
 class Driver:
     """The owner of one run while it is driven here."""
 
-    def __init__(self, shop: Shop, trace: Trace, state: RunState, *, epoch: int, needs: RunNeeds, before: TraceHead | None = None) -> None:
+    def __init__(
+        self, shop: Shop, trace: Trace, state: RunState, *, epoch: int, needs: RunNeeds, before: TraceHead | None = None, delegate: Delegate | None = None
+    ) -> None:
         self.shop, self.trace, self.state, self.epoch = shop, trace, state, epoch
         self.needs = needs
+        self.takes_over = False  # the run was to be taken from a living owner, also those that carry out its calls
         self.feed = Feed(shop.config.watch_queue)
         self.error: BaseException | None = None
         self.ended = asyncio.Event()
@@ -48,14 +52,15 @@ class Driver:
         self._has_begun = self._is_let_go = self._is_appending = False
         self._requests: list[Payload] = []  # a pause or cancel of a run that has no log
         self.was_fenced = False
-        self._recorded_status: str | None = None  # the ending that this driver put into the trace
+        self.rested: str | None = None  # the ending that this driver put into the trace
         self.on_news: Callable[[], None] | None = None
         self._heard = -1  # the largest sequence that the log was seen to have
         self._news = asyncio.Event()  # another process appended something
         worker = worker_of(shop.log)
         is_other_alive = before is not None and before.owner_is_alive and before.owner != worker
         self.decider = Decider(shop, trace, state.input, epoch=epoch, needs=needs, is_worker_alive=is_other_alive)
-        self.calls = UnderWay(shop, trace, self.decider, worker=worker, worker_before=before.owner if before is not None else None)
+        self.below = Below(delegate, self)
+        self.calls = UnderWay(shop, trace, self.decider, self.below, worker=worker, worker_before=before.owner if before is not None else None)
 
     # ---- appending
 
@@ -85,7 +90,7 @@ class Driver:
                 self._is_appending = False
             self.state = draft.state
             self.hear(self._heard)  # what was heard of while the append was under way
-            self._recorded_status = draft.status or self._recorded_status
+            self.rested = draft.status or self.rested
             if self.feed.has_watchers:
                 self.feed.publish(*[event for step, state, payload in draft.told for event in tell(step, state, payload)])
             return
@@ -123,7 +128,9 @@ class Driver:
             self.task.cancel()
 
     def let_go(self) -> None:
-        """Have this process give the run up; whoever resumes it goes on from its log."""
+        """Have this process give the run up; whoever resumes it goes on from its log. A second call does nothing."""
+        if self._is_let_go:
+            return
         self._is_let_go = True
         if self.task is not None and self._has_begun:
             self.task.cancel()
@@ -183,8 +190,12 @@ class Driver:
                 return
             if isinstance(action, Rest) and (begun := self._announced()):
                 action = Attend(begun)  # the pause came after they were announced: unrun, they would be in doubt
+                await self.below.pause(begun)
             if isinstance(action, Wait) and expired_calls(self.state, now().timestamp()):
                 await self.append(expire)
+                continue
+            if isinstance(action, Wait) and not self.calls and (ready := await self.below.ready(self.epoch)):
+                await self.append(functools.partial(self.decider.draft_again, calls=ready))
                 continue
             if isinstance(action, Rest | Wait) and not self.calls:
                 await self._rest("waiting" if isinstance(action, Wait) else action.status)
@@ -192,7 +203,7 @@ class Driver:
             await self._perform(action)
 
     def _announced(self) -> tuple[CallState, ...]:
-        return tuple(c for c in self.state.turn if c.result is None and c.started_epoch == self.epoch and not c.is_in_doubt)
+        return tuple(c for c in self.state.turn if c.result is None and c.started_epoch == self.epoch and not c.is_in_doubt and not c.is_suspended)
 
     async def _take_news(self) -> None:
         self._news.clear()
@@ -258,18 +269,12 @@ class Driver:
             self.feed.publish(AgentEvent("step_started", {"trace_id": self.trace.trace_id, "iteration": self.state.iterations, "step_type": step_type}))
 
     async def _recall(self) -> None:
-        asked, memories = self.state.input, self.shop.memories
-        assert asked is not None
-        if memories is None:
-            read = said.MemoryRead(error="this process has no memory store")
-        else:
-            scope = f"agent:{asked.agent_type or self.shop.config.agent_type}"
-            read = await recall(memories, self.shop.config, scope=scope, query=task_text(asked.task), uid=self.trace.uid)
+        read = await recall_for(self.shop, self.state.input, self.trace)
         await self.append(lambda draft: draft.add(read, *([draft.state.input_id] if draft.state.input_id else [])))
 
     async def _attend(self, calls: Sequence[CallState]) -> None:
         """Run the calls that were announced, until one of them (or of those that run already) has ended."""
-        if len(calls) == 1 and not self.calls:
+        if len(calls) == 1 and not self.calls and calls[0].subrun is None:
             await self._record(await self.calls.run(self.state, calls[0]))
             return
         outcomes, stop = await self.calls.until_one_ends(self.state, calls, self._news)
@@ -322,7 +327,7 @@ class Driver:
         def build(draft: Draft) -> None:
             draft.status = status
 
-        if self._recorded_status != status:  # an answer and a limit are set in the commit of their last step
+        if self.rested != status:  # an answer and a limit are set in the commit of their last step
             await self.append(build)
         self.feed.publish(*tell_ending(self.trace.trace_id, self.state, status))
 
@@ -343,7 +348,7 @@ class Driver:
 
     async def _wind_up(self) -> None:
         """Stop what runs after a cancel, and say of every started call what is known of it."""
-        await self.calls.stop(self.shop.config.cancel_grace_s)
+        await self.calls.wind_up(self.state, self.shop.config.cancel_grace_s)
         await self._take_news()
         await self._record_stopped("cancel")
         await self._rest("cancelled")

@@ -13,19 +13,22 @@ from agent.core.state import RunState
 from agent.core.telling import tell, tell_ending
 from agent.engine.beginning import Request, check_kinds, input_of, trace_of
 from agent.engine.conversations import Conversations
+from agent.engine.cut_results import READ_RESULT
+from agent.engine.delegating import Delegate
 from agent.engine.driver import Driver
 from agent.engine.following import Follower
 from agent.engine.log import PlainLog, as_trace_log, head_of
 from agent.engine.parted import parted
 from agent.engine.reading import Reading
-from agent.engine.shop import RunNeeds, Shop
+from agent.engine.shop import RunNeeds, Shop, shop_of
 from agent.engine.transactional import check_transactional
 from agent.errors import ConversationBusy, Fenced, LimitNotRaised, SettingMissing, Unsupported
 from agent.events import AgentEvent
 from agent.ids import new_id
-from agent.models.trace import ENDED, Step, step_id_of
+from agent.models.trace import ENDED, Step, is_subrun, step_id_of
 from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog, TraceStore
+from agent.tools.agents import reachable
 
 T = TypeVar("T")
 MAX_BEGINNINGS = 20  # how often a run of a conversation is begun anew because another one was first
@@ -37,6 +40,7 @@ class Engine:
 
     def __init__(self, shop: Shop, store: TraceStore | None) -> None:
         self.shop, self.store = shop, store
+        self.delegate: Delegate | None = None  # carries out the calls of agents; set once, before anything runs
         self.drivers: dict[str, Driver] = {}
         self._adrift: set[str] = set()  # runs that this process still owns but no longer drives: their ending could not be written
         self.conversations = Conversations()
@@ -49,7 +53,7 @@ class Engine:
         driver, first = await self._whole(self._recorded(request, deps))
         reading = self.reading(driver)
         driver.feed.publish(*tell(first, driver.state))
-        self._launch(driver)
+        self.launch(driver)
         return reading
 
     async def _recorded(self, request: Request, deps: Any, attempts: int = MAX_BEGINNINGS) -> tuple[Driver, Step]:
@@ -62,7 +66,7 @@ class Engine:
         if ended is not None and (ended.untrusted or ended.cut):
             request = replace(request, untrusted=(*request.untrusted, *ended.untrusted), cut=ended.cut)
         payload = input_of(request, self.shop.tools, self.shop.redactor, self.shop.config, place)
-        check_transactional(self.shop, payload.tools or ())
+        check_transactional(self.shop, (*(payload.tools or ()), *reachable(self.shop.tools, payload.tools or (), READ_RESULT)))
         trace_id = new_id()
         trace = trace_of(request, payload, trace_id)
         step = Step(step_id_of(trace_id, 0), trace_id, payload.step_type, 0, (), payload.to_data(), trace.created_at, 1)
@@ -78,7 +82,8 @@ class Engine:
                     raise
                 return await self._recorded(request, deps, attempts - 1)
         state = advance(start(inherited), step)
-        return Driver(self.shop, trace, state, epoch=1, needs=RunNeeds({n: request.keywords[n] for n in payload.unstored}, deps)), step
+        needs = RunNeeds({n: request.keywords[n] for n in payload.unstored}, deps)
+        return Driver(self.shop, trace, state, epoch=1, needs=needs, delegate=self.delegate), step
 
     async def _whole(self, preparing: Coroutine[Any, Any, tuple[Driver, T]]) -> tuple[Driver, T]:
         """Return a driver that owns its run. If the caller goes away meanwhile it is launched all the same: owned but not driven, the run would stand still."""
@@ -86,7 +91,7 @@ class Engine:
         def launch(prepared: "asyncio.Task[tuple[Driver, T]]") -> None:
             """Launch what nobody waits for any more."""
             if not prepared.cancelled() and prepared.exception() is None:
-                self._launch(prepared.result()[0])
+                self.launch(prepared.result()[0])
 
         task = asyncio.ensure_future(preparing)
         try:
@@ -95,7 +100,8 @@ class Engine:
             task.add_done_callback(launch)
             raise
 
-    def _launch(self, driver: Driver) -> None:
+    def launch(self, driver: Driver) -> None:
+        """Begin to drive a run that this process owns."""
         trace_id = driver.trace.trace_id
         self.drivers[trace_id] = driver
         driver.task = asyncio.create_task(driver.drive(), name=f"run {trace_id}")
@@ -129,6 +135,10 @@ class Engine:
             self._adrift.add(trace_id)
         if driver.trace.conversation_id is not None and driver.state.status in ENDED:
             self.conversations.remember((driver.trace.trace_id, driver.state.next_sequence - 1), driver.state)
+
+    def is_adrift(self, trace_id: str) -> bool:
+        """Whether this process still owns a run that it no longer drives."""
+        return trace_id in self._adrift
 
     def driver_of(self, trace_id: str) -> Driver | None:
         """Return who drives a run here; None also for one whose event loop was closed under it: any resume may take that up."""
@@ -225,7 +235,7 @@ class Engine:
         """Go on with a run as the table of endings says, yielding its events from here on."""
         log = as_trace_log(self.store, "resume a run")
         head = await head_of(log, trace_id, uid)
-        if head.trace.status in ("completed", "cancelled"):
+        if head.trace.status in ("completed", "cancelled") or await self._is_abandoned(head):
             return
         if head.trace.mode != "agent":
             raise Unsupported(f"trace {trace_id!r} is a single call ({head.trace.status}): call again instead of resuming it")
@@ -237,28 +247,36 @@ class Engine:
         state = await self._read(log, trace_id, None, -1, [])
         if state.input is None:
             raise Unsupported(f"trace {trace_id!r} begins with no 'input' step: another runner recorded it, so it can be read but not resumed")
-        if head.trace.status == "waiting" and isinstance(decide(state, head.epoch + 1, {}), Wait) and not expired_calls(state, now().timestamp()):
+        if head.trace.status == "waiting" and await self._is_stuck(head, state):
             yield tell_ending(trace_id, state, "waiting")[-1]
             return
         needs, raised = self._needs(trace_id, state, keywords, deps), self._raised(trace_id, state, limits)
         try:
-            driver, _ = await self._whole(self._taken(log, head, state, needs, raised))
+            driver, _ = await self._whole(self.taken(log, head, state, needs, raised, takes_over=take_over))
         except Fenced:  # someone else took it up first
             async for event in self.watch(trace_id, after=state.next_sequence - 1):
                 yield event
             return
         with self.reading(driver) as reading:
-            self._launch(driver)
+            self.launch(driver)
             while reading.events or await reading.more():
                 yield reading.take()
 
-    async def _taken(self, log: TraceLog, head: TraceHead, state: RunState, needs: RunNeeds, raised: said.Input | None) -> tuple[Driver, None]:
+    async def taken(
+        self, log: TraceLog, head: TraceHead, state: RunState, needs: RunNeeds, raised: said.Input | None, *, takes_over: bool = False
+    ) -> tuple[Driver, None]:
+        """Own a run that is there, and return what will drive it once it is launched.
+
+        Raises:
+            Fenced: someone else took it up first.
+        """
         trace_id = head.trace.trace_id
         self._adrift.discard(trace_id)
         epoch = await log.claim(trace_id, expected_epoch=head.epoch)
         try:
             state = fold(await log.read_steps(trace_id, after=state.next_sequence - 1), state)
-            driver = Driver(self.shop, head.trace, state, epoch=epoch, needs=needs, before=head)
+            driver = Driver(shop_of(self.shop, state.input), head.trace, state, epoch=epoch, needs=needs, before=head, delegate=self.delegate)
+            driver.takes_over = takes_over
             if head.trace.fork_at is not None:
                 driver.decider.parted = await parted(log, head.trace)
             if raised is not None:
@@ -267,6 +285,15 @@ class Engine:
             self._adrift.add(trace_id)
             raise
         return driver, None
+
+    async def _is_abandoned(self, head: TraceHead) -> bool:
+        return self.delegate is not None and is_subrun(head.trace) and await self.delegate.is_abandoned(head.trace.trace_id)
+
+    async def _is_stuck(self, head: TraceHead, state: RunState) -> bool:
+        """Return whether a run that waits has nothing to do before a person acts."""
+        if not isinstance(decide(state, head.epoch + 1, {}), Wait) or expired_calls(state, now().timestamp()):
+            return False
+        return self.delegate is None or not await self.delegate.ready(state, head.epoch + 1)
 
     def _needs(self, trace_id: str, state: RunState, keywords: dict[str, Any], deps: Any) -> RunNeeds:
         unstored = state.input.unstored if state.input else []

@@ -53,16 +53,16 @@ async def run_tool(shop: Shop, call: CallState, plan: Plan, context: ToolContext
         text = wording("tool_timeout", language, seconds=seconds or 0.0)
         if tool.effect == "unsafe":
             return in_doubt(call, worker, "timeout", text)
-        return _settled(shop, call, plan, text, began, language, error_type="ToolTimeout")
+        return settled(shop, call, plan, text, began, language, error_type="ToolTimeout")
     except (ToolNotStarted, ToolArgumentsInvalid) as error:
-        return _settled(shop, call, plan, str(error), began, language, error_type=type(error).__name__, is_executed=False)
+        return settled(shop, call, plan, str(error), began, language, error_type=type(error).__name__, is_executed=False)
     except ToolFailed as error:
-        return _settled(shop, call, plan, str(error), began, language, error_type=type(error).__name__)
+        return settled(shop, call, plan, str(error), began, language, error_type=type(error).__name__)
     except Exception as error:  # whatever a tool raises is a result that the model is told
         logger.debug("tool %r failed", tool.name, exc_info=True)
         told = f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS]
-        return _settled(shop, call, plan, wording("tool_error", language, error=told), began, language, error_type=type(error).__name__)
-    return _settled(shop, call, plan, result, began, language)
+        return settled(shop, call, plan, wording("tool_error", language, error=told), began, language, error_type=type(error).__name__)
+    return settled(shop, call, plan, result, began, language)
 
 
 async def _bounded(shop: Shop, tool: Tool, arguments: dict[str, Any], context: ToolContext) -> Any:
@@ -104,9 +104,10 @@ def stopped(call: CallState, language: str) -> said.ToolCall:
     )
 
 
-def _settled(
+def settled(
     shop: Shop, call: CallState, plan: Plan, result: Any, began: float, language: str, *, error_type: str | None = None, is_executed: bool = True
 ) -> said.ToolCall:
+    """Return the step of a call that ran to its end, with its result as the model is told it."""
     text = shop.redactor.text(to_text(result))
     if call.decision is not None and call.decision.verdict == "edit":
         text = wording("edited", language, arguments=to_text(plan.arguments), result=text)

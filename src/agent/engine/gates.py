@@ -46,7 +46,7 @@ def gate_of(shop: Shop, state: RunState, call: CallState, tool: Tool, parsed: Pa
         if ruling.answer == "ask":
             questions.append(("policy", shop.redactor.text(ruling.reason)))
     sources = seen_sources(state) if state.untrusted and tool.effect == "unsafe" else ()
-    mode = _taint_mode(asked, config) if sources else "off"
+    mode = taint_mode(asked, config) if sources else "off"
     if mode == "ask":
         questions.append(("taint", told_sources(sources)))
     questions += _usual_questions(asked, tool, parsed, call, context_of)
@@ -153,6 +153,6 @@ def told_sources(sources: Sequence[Source]) -> str:
     return "after untrusted content from " + ", ".join(f"{source.tool_name} (step {source.step_id})" for source in sources)
 
 
-def _taint_mode(asked: said.Input, config: AgentConfig) -> str:
+def taint_mode(asked: said.Input, config: AgentConfig) -> str:
     """Return the stricter of what the run began with and what holds in this process."""
     return max(asked.taint, config.taint, key=lambda mode: TAINT_MODES.index(mode) if mode in TAINT_MODES else len(TAINT_MODES))

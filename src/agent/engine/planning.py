@@ -58,6 +58,8 @@ def plan_call(shop: Shop, state: RunState, call: CallState, context_of: Callable
         return _refuse(_missing("not_offered", name, offered, language), "ToolRefused")
     if call.call.position >= shop.config.max_tool_calls_per_turn:
         return _refuse(wording("tool_error", language, error=f"more than {shop.config.max_tool_calls_per_turn} calls in one turn"), "ToolRefused")
+    if tool.agent is not None and len(asked.asked_by) >= shop.config.max_agent_depth:
+        return _refuse(wording("agent_depth", language, name=name, depth=shop.config.max_agent_depth), "ToolRefused")
     try:
         parsed = parse_arguments(tool, call.call.raw_arguments)
     except ToolArgumentsInvalid as error:

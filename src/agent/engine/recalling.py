@@ -10,10 +10,22 @@ from typing import Any
 import agent.models.payloads as said
 from agent.config import AgentConfig
 from agent.core.wording import wording
+from agent.engine.beginning import task_text
+from agent.engine.shop import Shop
 from agent.models.memory import Experience, Skill
+from agent.models.trace import Trace
 from agent.storage.protocols import MemoryStore
 
 logger = logging.getLogger("agent")
+
+
+async def recall_for(shop: Shop, asked: said.Input | None, trace: Trace) -> said.MemoryRead:
+    """Return what memory has for a run, in the scope of its kind of agent."""
+    assert asked is not None
+    if shop.memories is None:
+        return said.MemoryRead(error="this process has no memory store")
+    scope = f"agent:{asked.agent_type or shop.config.agent_type}"
+    return await recall(shop.memories, shop.config, scope=scope, query=task_text(asked.task), uid=trace.uid)
 
 
 async def recall(memories: MemoryStore, config: AgentConfig, *, scope: str, query: str, uid: str | None) -> said.MemoryRead:

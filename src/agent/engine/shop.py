@@ -1,10 +1,12 @@
 """What all runs of one runner share."""
 
+import copy
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import agent.models.payloads as said
 from agent.config import AgentConfig
 from agent.core.redact import Redactor, secrets_in
 from agent.engine.log import RunLog
@@ -37,6 +39,17 @@ class Shop:
         if self._streaming[0] is not self.llm_call:
             self._streaming = (self.llm_call, isinstance(self.llm_call, StreamingModel))
         return self._streaming[1]
+
+
+def shop_of(shop: Shop, asked: said.Input | None) -> Shop:
+    """Return the shop for a run: with the model of its own that a sub-agent may have, where it is declared here."""
+    name = asked.asked_by[-1].get("tool_name") if asked is not None and asked.asked_by else None
+    spec = shop.tools.get(name).agent if isinstance(name, str) and name in shop.tools else None
+    if spec is None or spec.llm_call is None:
+        return shop
+    own = copy.copy(shop)
+    own.llm_call = spec.llm_call
+    return own
 
 
 class BoundState:

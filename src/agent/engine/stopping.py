@@ -1,18 +1,22 @@
 """Pause and cancel, from whichever process: a step on the log, which the owner of the run obeys."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import agent.models.payloads as said
 from agent.clock import now
-from agent.core.fold import fold
-from agent.core.state import RunState
+from agent.core.fold import advance, fold
+from agent.core.state import CallState, RunState
+from agent.core.subruns import usage_of
+from agent.core.telling import totals
 from agent.engine.engine import Engine
-from agent.engine.executing import in_doubt
+from agent.engine.executing import in_doubt, stopped
 from agent.engine.log import as_trace_log, head_of
 from agent.errors import RunError, SequenceTaken, StoreError, TraceNotFound
 from agent.models.payloads import Payload
 from agent.models.trace import Step, step_id_of
+from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog
 
 Build = Callable[[TraceHead], tuple[list[tuple[Payload, tuple[str, ...]]], dict[str, Any]]]
@@ -77,6 +81,7 @@ async def cancel(engine: Engine, trace_id: str, *, by: str | None, uid: str | No
         log = as_trace_log(engine.store, "cancel a run")
         head = await head_of(log, trace_id, uid)
         if head.trace.status == "cancelled":
+            await _cancel_below(engine, log, trace_id, by)  # whoever cancelled it may have died over that
             return
         here = engine.driver_of(trace_id)
         state = here.state if here is not None else fold(await log.read_steps(trace_id))  # no look at the disk, during which a quick run would end
@@ -85,14 +90,54 @@ async def cancel(engine: Engine, trace_id: str, *, by: str | None, uid: str | No
     if driver is not None and driver.task is not None:
         driver.interrupt()
         await driver.ended.wait()
+    if isinstance(engine.store, TraceLog):
+        await _cancel_below(engine, engine.store, trace_id, by)
+
+
+async def _cancel_below(engine: Engine, log: TraceLog, trace_id: str, by: str | None) -> None:
+    """Cancel the runs that carry out open calls of a cancelled run. Where nobody else will, count what they used, and settle the calls."""
+    steps = await log.read_steps(trace_id)
+    ended = [step.data.get("call_id") for step in steps if step.step_type == "tool_call" and step.data.get("error_type") != "Cancelled"]
+    below = {step.data.get("call_id"): str(step.data.get("trace_id")) for step in steps if step.step_type == "subrun"}
+    for call_id, child_id in below.items():
+        if call_id in ended:
+            continue
+        with contextlib.suppress(RunError, TraceNotFound):  # it has an answer already, or was never begun
+            await cancel(engine, child_id, by=by)
+    state = fold(steps)
+    left = [call for call in state.turn if call.subrun is not None and call.result is None]
+    if left and not (await log.head(trace_id)).owner_is_alive:
+        await _settle_below(engine, log, trace_id, left, state)
+
+
+async def _settle_below(engine: Engine, log: TraceLog, trace_id: str, calls: Sequence[CallState], state: RunState) -> None:
+    facts: list[tuple[Payload, tuple[str, ...]]] = []
+    for call in calls:
+        assert call.subrun is not None
+        try:
+            usage = usage_of(fold(await log.read_steps(call.subrun.trace_id)))
+        except TraceNotFound:
+            usage = {}
+        told = stopped(call, state.input.language if state.input is not None else "en")
+        facts.append((replace(told, usage=usage), (state.turn_id,) if state.turn_id else ()))
+
+    def build(_: TraceHead) -> tuple[list[tuple[Payload, tuple[str, ...]]], dict[str, Any]]:
+        """Return what the calls are settled with, and the run's totals with what was used below it."""
+        after = state
+        for n, (payload, _parents) in enumerate(facts):
+            after = advance(after, Step(f"{trace_id}/-{n}", trace_id, payload.step_type, after.next_sequence, (), payload.to_data()))
+        return facts, totals(after)
+
+    await append_outside(log, trace_id, build, engine.shop.config.max_append_attempts)
 
 
 def _cancelling(head: TraceHead, state: RunState, by: str | None) -> tuple[list[tuple[Payload, tuple[str, ...]]], dict[str, Any]]:
     """Return the steps and changes of a cancel; without an owner, what it had begun is in doubt."""
     if head.trace.status == "completed":
         raise RunError(f"trace {head.trace.trace_id!r} is completed: there is nothing to cancel")
-    begun = [call for call in state.turn if call.result is None and call.started_epoch is not None and not call.is_in_doubt]
-    facts: list[tuple[Payload, tuple[str, ...]]] = [(said.Cancelled(by=by, in_flight=[call.call.call_id for call in begun]), ())]
+    open_calls = [call for call in state.turn if call.result is None and call.started_epoch is not None and not call.is_in_doubt]
+    facts: list[tuple[Payload, tuple[str, ...]]] = [(said.Cancelled(by=by, in_flight=[call.call.call_id for call in open_calls]), ())]
+    begun = [call for call in open_calls if call.subrun is None]  # the runs of agents' calls say themselves what is unknown
     unknown = len(begun) + sum(1 for call in state.turn if call.is_in_doubt)  # an owner that winds up will know better
     changes: dict[str, Any] = {"status": "cancelled", "completed_at": now(), "waiting_calls": unknown}
     if not head.owner_is_alive:

@@ -7,6 +7,7 @@ from typing import Any
 import agent.models.payloads as said
 from agent.core.state import CallState, RunState
 from agent.engine.decider import Decider
+from agent.engine.delegating import STOPPED_S, Below
 from agent.engine.doubts import doubted, examined, left_open
 from agent.engine.executing import Outcome, run_tool
 from agent.engine.shop import Shop
@@ -21,8 +22,8 @@ from agent.tools.invoke import Interrupted
 class UnderWay:
     """Runs calls for one driver. `worker` drives the run now, `worker_before` did until it was taken over."""
 
-    def __init__(self, shop: Shop, trace: Trace, decider: Decider, *, worker: str | None, worker_before: str | None) -> None:
-        self.shop, self.trace, self.decider = shop, trace, decider
+    def __init__(self, shop: Shop, trace: Trace, decider: Decider, below: Below, *, worker: str | None, worker_before: str | None) -> None:
+        self.shop, self.trace, self.decider, self.below = shop, trace, decider, below
         self.worker, self.worker_before = worker, worker_before
         self.staged: dict[str, StagedStates] = {}  # of transactional calls that ended, until their results are recorded
         self._tasks: dict[str, asyncio.Task[Outcome | Interrupted]] = {}
@@ -38,6 +39,8 @@ class UnderWay:
         context = self._contexts[call_id] = self.decider.context_of(call)
         staged = stage_for(self.shop, self.trace, plan, context)
         try:
+            if call.subrun is not None:
+                return [await self.below.carry_out(call, plan, context)]
             fact = await run_tool(self.shop, call, plan, context, language=self.decider.language, worker=self.worker)
             if staged is not None and isinstance(fact, said.ToolCall) and fact.is_ok:
                 self.staged[call_id] = staged
@@ -75,14 +78,17 @@ class UnderWay:
         """Ask running tools to stop, then stop them; returns when they have ended or the grace is over."""
         for context in self._contexts.values():
             context.cancelled.set()
-        tasks: list[asyncio.Task[Any]] = list(self._tasks.values())
-        if not tasks:
-            return
-        _, left = await asyncio.wait(tasks, timeout=grace_s if any(not t.done() for t in tasks) else 0)
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=grace_s + 1.0)
+        await _stop(list(self._tasks.values()), grace_s)
+
+    async def wind_up(self, state: RunState, grace_s: float) -> None:
+        """Stop what a cancelled run has at work: tools as above. The runs below have tools of their own: they wind up, and are waited for."""
+        names = {call.call.call_id for call in state.turn if call.subrun is not None}
+        if below := [task for call_id, task in self._tasks.items() if call_id in names]:
+            for context in self._contexts.values():
+                context.cancelled.set()
+            tools = [task for call_id, task in self._tasks.items() if call_id not in names]
+            await asyncio.gather(_stop(tools, grace_s), asyncio.wait(below, timeout=STOPPED_S))
+        await self.stop(grace_s)
 
     def finished(self) -> dict[str, Outcome]:
         """Return what is known of the calls that ran, which are then forgotten."""
@@ -94,6 +100,8 @@ class UnderWay:
         """Return what is to be said of all calls that were stopped because of `cause`; they are then forgotten."""
         outcomes = self.finished()
         facts = [fact for outcome in outcomes.values() for fact in outcome]
+        if cause == "cancel":  # else the runs below go on when this one does
+            facts += self.below.stopped(outcomes)
         return facts + await left_open(self.shop, self.decider, state, outcomes, workers=(self.worker, self.worker_before), cause=cause)
 
     async def lost(self, state: RunState, calls: Sequence[CallState]) -> list[Payload]:
@@ -107,3 +115,13 @@ async def _apart(running: Awaitable[Outcome]) -> Outcome | Interrupted:
         return await running
     except KeyboardInterrupt as stop:
         return Interrupted(stop)
+
+
+async def _stop(tasks: "Sequence[asyncio.Task[Any]]", grace_s: float) -> None:
+    if not tasks:
+        return
+    _, left = await asyncio.wait(tasks, timeout=grace_s if any(not t.done() for t in tasks) else 0)
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=grace_s + 1.0)

@@ -6,6 +6,15 @@ from typing import Any
 from agent.models.value import Value
 
 
+class Asker(Value, frozen=True, kw_only=True):
+    """A call that a sub-agent's run carries out: in whose run, of which kind of agent, it was asked for."""
+
+    trace_id: str
+    call_id: str
+    tool_name: str  # the name that the sub-agent has for those who call it
+    agent_type: str | None = None  # of the run that asked
+
+
 class Approval(Value, frozen=True, kw_only=True):
     """A request in the inbox, or (after deciding) what became of it."""
 
@@ -24,3 +33,4 @@ class Approval(Value, frozen=True, kw_only=True):
     worker: str | None = None  # of a call in doubt: who had started it
     verdict: str | None = None
     decided_by: str | None = None
+    asked_by: tuple[Asker, ...] = ()  # where a sub-agent asks: the calls that led to it, root first

@@ -71,6 +71,7 @@ class Input(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     taint: str = "off"  # off, warn or ask: what an unsafe call after untrusted content meets
     cut_results: list[dict[str, Any]] = []  # in what it goes on from, and can be read on: {"result_id", "trace_id", "sequence"}
     tainted_by: list[dict[str, str]] = []  # untrusted results in what it goes on from: {"tool_name", "step_id"}
+    asked_by: list[dict[str, Any]] = []  # of a sub-agent's run: the calls that led to it, root first: trace_id, call_id, tool_name, agent_type
 
 
 class MemoryRead(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -128,6 +129,7 @@ class ToolCall(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     result: Any = None
     is_ok: bool = True
     is_executed: bool = True  # False: refused, rejected or answered by a person; the tool never ran
+    usage: dict[str, Any] = {}  # of a call that a run of its own carried out: all that it used (tokens, tool_calls, cost, cost_is_partial)
     took_s: float = 0.0  # wall time of the tool alone
     full_result: str | None = None  # where `result` is a preview: the whole text
     error_type: str | None = None
@@ -273,12 +275,14 @@ class Forked(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 
 class Subrun(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """A call is carried out by a run of its own."""
+    """A call is carried out by a run of its own: named before that run begins, and again each time it rests without an answer."""
 
     step_type: ClassVar[str] = "subrun"
 
     call_id: str
     trace_id: str
+    status: str = ""  # waiting, paused: it rests like that, and the call waits for it; empty: it goes on
+    usage: dict[str, Any] = {}  # what it has used in all by then, as in `tool_call`
 
 
 class Feedback(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -108,6 +108,21 @@ def step_id_of(trace_id: str, sequence: int) -> str:
     return f"{trace_id}/{sequence}"
 
 
+def subrun_id_of(trace_id: str, call_id: str) -> str:
+    """Return the id of the run that carries out a call of a run: the same at every attempt, so that there is never a second one."""
+    return f"{trace_id}.{call_id}"
+
+
+def is_subrun(trace: Trace) -> bool:
+    """Whether a trace is a sub-agent's run, carrying out a call of its parent."""
+    return trace.parent_trace_id is not None and trace.trace_id.startswith(f"{trace.parent_trace_id}.")
+
+
+def root_id_of(trace_id: str) -> str:
+    """Return the id of the run that nobody called: the one to resume, so that a sub-agent's run and all above it go on."""
+    return trace_id.partition(".")[0]
+
+
 def sequence_of(trace_id: str, step_id: str) -> int | None:
     """Return the sequence in a derived step id of this trace; None for an id that a caller chose."""
     head, _, tail = step_id.rpartition("/")

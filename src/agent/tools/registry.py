@@ -6,12 +6,15 @@ import json
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
 import msgspec
 
 from agent.errors import AgentError, BadInput, ConfigInvalid, ToolArgumentsInvalid, ToolFailed, ToolNotFound
+from agent.models.value import replace as with_changes
+from agent.tools.agent_spec import MemoryScope, Model
+from agent.tools.agents import agent_options, function_of, spec_of
 from agent.tools.arguments import needs_confirmation, parse_arguments
 from agent.tools.calls import RawCall, call_keys, read_calls
 from agent.tools.context import ToolContext
@@ -97,6 +100,52 @@ class ToolRegistry:
         parameters, checker = build_given_checker(own_name, json_schema, function, context_parameter)
         tool = _make(own_name, description, parameters, function, checker, context_parameter=context_parameter, options=options)
         return self._keep(tool, replace=replace, is_declared=options.get("effect") is not None)
+
+    def add_agent(
+        self,
+        name: str,
+        description: str,
+        *,
+        model: str | None = None,
+        llm_call: Model | None = None,
+        system_prompt: str | None = None,
+        tools: Sequence[str] | None = None,
+        agent_type: str | None = None,
+        max_iterations: int | None = None,
+        limits: Mapping[str, Any] | None = None,
+        memory: MemoryScope = None,
+        settings: Mapping[str, Any] | None = None,
+        replace: bool = False,
+        **options: Unpack[ToolOptions],
+    ) -> Tool:
+        """Return an agent as a tool: a call of it, with a `task` in words, is carried out by a run of its own.
+
+        Its `tools` are names in this registry. Without `model` it asks the caller's; `llm_call` is another model than the
+        runner's, `settings` go to it. `limits` bound each of its runs, which may never use more than its caller has left.
+        `memory`: `own` is that of its `agent_type` (the name, unless given), `parent` the caller's, None none. `effect` says
+        what policies take a call for; whatever it is, a call that was cut off goes on in the same run.
+
+        Raises:
+            ConfigInvalid: as `register`, or a part of it cannot be used.
+        """
+        own_name = checked_name(name)
+        spec = spec_of(
+            own_name,
+            tools=tools,
+            limits=limits,
+            settings=settings,
+            model=model,
+            llm_call=llm_call,
+            system_prompt=system_prompt,
+            agent_type=agent_type,
+            max_iterations=max_iterations,
+            memory=memory,
+        )
+        function = function_of(own_name)
+        signature = read_signature(function)
+        parameters, checker = build_checker(own_name, signature, read_docstring(signature.doc))
+        tool = _make(own_name, description, parameters, function, checker, context_parameter=None, options=agent_options(own_name, options))
+        return self._keep(with_changes(tool, agent=spec, schema_hash=spec.digest(tool.schema_hash)), replace=replace, is_declared=True)
 
     def _keep(self, tool: Tool, *, replace: bool, is_declared: bool) -> Tool:
         with self._lock:

@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol, TypeAlias, get_args
 import msgspec
 
 from agent.models.value import Value
+from agent.tools.agent_spec import AgentSpec
 
 Effect: TypeAlias = Literal["read", "idempotent", "unsafe", "transactional"]
 EFFECTS: tuple[str, ...] = get_args(Effect)
@@ -62,6 +63,7 @@ class Tool(Value, frozen=True, kw_only=True):
     probe: Callable[..., Any] | None = None  # asked whether an unsafe call that was cut off was done: see `probing`
     max_result_chars: int | None = None
     is_untrusted: bool = False  # its results may carry a stranger's words
+    agent: AgentSpec | None = None  # its calls are carried out by runs of their own; `function` is never called
     schema_hash: str  # sha256 hex over name, description and parameters as canonical JSON
     schema_json: bytes  # the function schema, encoded once
 
