@@ -58,10 +58,11 @@ class Decider:
         context = context_of(self.shop, self.trace, call, self.needs)
         return context if self.parted is None else self.parted.context(context)
 
-    def draft(self, draft: Draft) -> None:
-        """Draft what follows from a state without any effect: refusals, requests, announcements, endings."""
+    def draft(self, draft: Draft, action: Action | None = None) -> None:
+        """Draft what follows from a state without any effect: refusals, requests, announcements, endings. `action`: what follows, where that is known."""
         state = draft.state
-        action = self.next(state)
+        if action is None:
+            action = self.next(state)
         asked_by = (state.turn_id,) if state.turn_id else ()
         facts: list[Payload] = []
         match action:

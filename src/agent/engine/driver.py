@@ -185,6 +185,10 @@ class Driver:
             if self._news.is_set():
                 await self._take_news()
             action = self.decider.next(self.state)
+            kind = type(action)
+            if kind is not Rest and kind is not Wait and not self.is_cancelling:  # by far the most
+                await self._perform(action)
+                continue
             if self.is_cancelling or (isinstance(action, Rest) and action.status == "cancelled"):
                 await self._wind_up()
                 return
@@ -246,8 +250,9 @@ class Driver:
 
         def build(draft: Draft) -> None:
             draft.add(reply, *asked_in.tip)
-            if isinstance(self.decider.next(draft.state), Open | Conclude):
-                self.decider.draft(draft)  # the reply and what begins at once are one commit
+            following = self.decider.next(draft.state)
+            if type(following) is Open or type(following) is Conclude:
+                self.decider.draft(draft, following)  # the reply and what begins at once are one commit
 
         await self.append(build)
         self.decider.forget_settled(self.state)

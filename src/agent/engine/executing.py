@@ -9,6 +9,7 @@ import agent.models.payloads as said
 from agent.core.calls import safe_name
 from agent.core.state import CallState
 from agent.core.wording import wording
+from agent.engine.begun import Ended, begin, go_on
 from agent.engine.cut_results import can_read, cut_note, result_id_of
 from agent.engine.planning import Plan
 from agent.engine.shop import BoundState, RunNeeds, Shop
@@ -74,10 +75,14 @@ async def _bounded(shop: Shop, tool: Tool, arguments: dict[str, Any], context: T
     default_s = shop.config.tool_timeout_s
     if tool.timeout_s is not None or not tool.is_async or default_s is None:
         return await invoke(tool, arguments, context, default_timeout_s=default_s)
+    running = invoke(tool, arguments, context, default_timeout_s=None)
+    first = begin(running)
+    if type(first) is Ended:
+        return first.value
     bound = asyncio.timeout(default_s)
     try:
         async with bound:
-            return await invoke(tool, arguments, context, default_timeout_s=None)
+            return await go_on(running, first)
     except TimeoutError as error:
         if bound.expired():
             raise ToolTimeout(f"the tool {tool.name!r} took longer than {default_s:g} s") from error

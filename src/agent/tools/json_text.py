@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from agent.models.json_text import object_of
 from agent.models.value import Value
 
 
@@ -20,6 +21,7 @@ class JsonLimits(Value, frozen=True, kw_only=True):
 LIMITS = JsonLimits()
 _INT64 = range(-(2**63), 2**64)  # what the record can hold; beyond it, JSON readers disagree anyway
 _INT64_CHARS = 20
+_SHORT = 10_000  # characters of a text that is worth a first look
 # A string (closed or not) or one bracket. Possessive, so that hostile text costs linear time.
 _SCAN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]++|[\]}]++', re.DOTALL)
 
@@ -41,6 +43,8 @@ def parse_json(text: str, limits: JsonLimits = LIMITS) -> Any:
     """
     if len(text) > limits.max_chars:
         raise NotJson(f"the text has {len(text)} characters; at most {limits.max_chars} are accepted")
+    if limits.max_depth and len(text) <= _SHORT and (flat := _flat(text)) is not None:
+        return flat
     if text.count("[") + text.count("{") > limits.max_depth:
         _check_depth(text, limits.max_depth)
     try:
@@ -51,6 +55,24 @@ def parse_json(text: str, limits: JsonLimits = LIMITS) -> Any:
         raise NotJson(f"not valid JSON: {error.msg} at character {error.pos}") from None
     except (ValueError, RecursionError) as error:  # an integer of thousands of digits; a limit that was set too high
         raise NotJson(f"not valid JSON: {error}") from None
+    return value
+
+
+def _flat(text: str) -> dict[str, Any] | None:
+    """Return the object that most arguments are: of text, small integers and truth values; None where the long way must look.
+
+    As many colons as keys: then no key came twice, and there is no object within.
+    """
+    value = object_of(text)
+    if value is None or text.count(":") != len(value):
+        return None
+    for item in value.values():
+        kind = type(item)
+        if kind is int:
+            if item not in _INT64:
+                return None
+        elif kind is not str and kind is not bool and item is not None:
+            return None
     return value
 
 

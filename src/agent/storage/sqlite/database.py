@@ -20,6 +20,8 @@ BUSY_TIMEOUT_S = 10.0
 """How long a lock of another process is waited for."""
 READERS = 3
 """Threads that read, each with a connection of its own."""
+MANY = 4
+"""From so many driven runs on, what one turn of the event loop writes is handed to the writer at once."""
 QUICK_S = 0.003
 """While a commit takes no longer than this and one run is alone, it is made on the event loop: two thread switches less."""
 
@@ -40,6 +42,7 @@ class Database:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix=f"reader of {path.name}")
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
+        self._gathered: list[Work] = []  # to be handed over at the end of this turn of the loop
         self._is_closed = False
 
     @classmethod
@@ -86,7 +89,7 @@ class Database:
         Raises:
             StoreFull, StoreBusy, StoreUnusable, StoreClosed: as `write`.
         """
-        is_quick = self.drivers == 1 and self._may_block_loop and not self.writer.pending and self.writer.pace_s <= QUICK_S
+        is_quick = self.drivers == 1 and self._may_block_loop and not self.writer.pending and not self._gathered and self.writer.pace_s <= QUICK_S
         if not is_quick or self._is_closed or not self._here_lock.acquire(blocking=False):
             return await self.write(change)
         began = time.perf_counter()
@@ -132,13 +135,14 @@ class Database:
     async def close(self) -> None:
         """Write what was handed over and let go of the file. A second call does nothing."""
         self._is_closed = True
+        self._submit_gathered()
         await asyncio.to_thread(self._close)
 
     # ---- on the event loop
 
     def _may_commit_here(self) -> bool:
         """Whether nobody else waits: else a commit here would overtake a batch, or cost every one of many an fsync."""
-        if not self._may_block_loop or self.drivers > 1 or self.writer.pending or self.writer.pace_s > QUICK_S:
+        if not self._may_block_loop or self.drivers > 1 or self.writer.pending or self._gathered or self.writer.pace_s > QUICK_S:
             return False
         return self._turn is None or self._turn is asyncio.current_task()
 
@@ -166,9 +170,26 @@ class Database:
         self._turn = None
 
     async def _hand_over(self, change: Callable[[sqlite3.Connection], T], *, is_alone: bool) -> T:
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.writer.submit(Work(change, future, is_alone))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        work = Work(change, future, is_alone)
+        if self.drivers < MANY or (self._gathered and self._gathered[0].future.get_loop() is not loop):
+            self.writer.submit([work])
+        else:  # what many runs write in one turn of the loop goes over at once: each wake of the writer costs all of them
+            self._gathered.append(work)
+            if len(self._gathered) == 1:
+                loop.call_soon(self._submit_gathered)
         return await future
+
+    def _submit_gathered(self) -> None:
+        works, self._gathered = self._gathered, []
+        try:
+            if works:
+                self.writer.submit(works)
+        except StoreClosed as error:
+            for work in works:
+                if not work.future.done():
+                    work.future.set_exception(error)
 
     # ---- in other threads
 

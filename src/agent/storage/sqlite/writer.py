@@ -6,6 +6,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from agent.errors import StoreClosed
 from agent.storage.sqlite.faults import fault_of, is_of_the_file
 from agent.storage.sqlite.schema import connect
 
-BATCH = 256
+BATCH = 1024
 """At most so many items become one transaction."""
 PULSE_S = 8.0
 """How often the writer calls `pulse`, also while the event loop is blocked."""
@@ -46,8 +47,8 @@ class Writer:
         self.commits = 0
         self.pace_s = 0.0  # what a commit takes, smoothed
         self.pulse: Callable[[], Change | None] | None = None  # asked what to write at each beat
-        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self._held: list[Work] = []
+        self._queue: queue.SimpleQueue[Sequence[Work | None]] = queue.SimpleQueue()
+        self._held: deque[Work | None] = deque()  # taken from the queue; None is the end
         self._lock = threading.Lock()
         self._db = connect(path, timeout_s=timeout_s)
         self._is_closed = False
@@ -55,8 +56,8 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name=f"writer of {path.name}", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Work) -> None:
-        """Hand an item over; its future is settled on its own loop.
+    def submit(self, works: Sequence[Work]) -> None:
+        """Hand items over at once; the future of each is settled on its own loop.
 
         Raises:
             StoreClosed: the writer takes no more.
@@ -64,8 +65,8 @@ class Writer:
         with self._lock:
             if self._is_closed:
                 raise StoreClosed(f"{str(self.path)!r} was closed: open it again")
-            self.pending += 1
-            self._queue.put(work)
+            self.pending += len(works)
+            self._queue.put(works)
 
     def commit(self, db: sqlite3.Connection, changes: Sequence[Change]) -> list[Outcome]:
         """Make all changes in one transaction on `db`, and take the time into the pace."""
@@ -79,7 +80,7 @@ class Writer:
         with self._lock:
             if not self._is_closed:
                 self._is_closed = True
-                self._queue.put(None)
+                self._queue.put([None])
         self._thread.join()
         self._db.close()
 
@@ -99,19 +100,22 @@ class Writer:
     def _next_batch(self) -> tuple[list[Work], bool]:
         """Return what waits, in order, and whether it was the last. Nothing after `PULSE_S`; an `is_alone` comes by itself."""
         try:
-            item = self._held.pop() if self._held else self._queue.get(timeout=PULSE_S)
+            while not self._held or (len(self._held) < BATCH and not self._queue.empty()):
+                self._held.extend(self._queue.get(timeout=PULSE_S))
         except queue.Empty:
             return [], False
         batch: list[Work] = []
-        while item is not None:
+        while self._held and len(batch) < BATCH:
+            item = self._held.popleft()
+            if item is None:
+                return batch, True
             if item.is_alone and batch:
-                self._held.append(item)
-                return batch, False
+                self._held.appendleft(item)
+                break
             batch.append(item)
-            if item.is_alone or len(batch) == BATCH or self._queue.empty():
-                return batch, False
-            item = self._queue.get()
-        return batch, True
+            if item.is_alone:
+                break
+        return batch, False
 
     def _commit(self, batch: Sequence[Work]) -> list[Outcome]:
         self.commits += 1
