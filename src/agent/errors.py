@@ -89,7 +89,7 @@ class NotFound(AgentError, LookupError):
         self.wanted, self.hint = wanted, hint
 
     def __str__(self) -> str:
-        return f"no {self.what} {self.wanted!r}" + (f": {self.hint}" if self.hint else "")
+        return f"no {self.what} {self.wanted!r:.200}" + (f": {self.hint}" if self.hint else "")
 
 
 class TraceNotFound(NotFound):

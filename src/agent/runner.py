@@ -23,10 +23,12 @@ from agent.events import AgentEvent
 from agent.llm.contract import LLMCall
 from agent.models.approval import Approval
 from agent.storage.protocols import MemoryStore, StateStore, TraceStore
+from agent.storage.unicode import is_unicode
 from agent.tools.registry import ToolRegistry, get_tool_registry
 
 __all__ = ["ANONYMOUS", "AgentConfig", "AgentRunner", "CallResult"]
 DEFAULT_MODEL = "gpt-4o"  # the seed's
+MAX_NAME_CHARS = 500  # of who did something
 
 
 class AgentRunner:
@@ -296,6 +298,8 @@ def _bound(given: Any) -> int:
 
 def _person(by: Any) -> str | None:
     """Return who did it; a step that says it in another form than text could not be read again, and would count for nothing."""
-    if by is not None and not isinstance(by, str):
-        raise BadInput(f"by must say in text who did it, or be left out, not {by!r:.100}")
+    if by is None:
+        return None
+    if not isinstance(by, str) or len(by) > MAX_NAME_CHARS or not is_unicode(by):
+        raise BadInput(f"by must say who did it in text of at most {MAX_NAME_CHARS} characters, or be left out, not {by!r:.100}")
     return by

@@ -287,7 +287,7 @@ async def test_who_stops_a_run_is_named_in_text_or_not_at_all(act: str, make: An
     runner = make(PAY)
     trace_id = (await collect(runner.run("go", tools=["pay"])))[0].data["trace_id"]
     before = await store.traces.read_steps(trace_id)
-    with pytest.raises(BadInput, match="by must say in text who did it"):
+    with pytest.raises(BadInput, match="by must say who did it in text"):
         await getattr(runner, act)(trace_id, by=["me"])
     with pytest.raises(FeedbackInvalid, match="target_step_id must be the id of a step"):
         await runner.add_feedback(trace_id, None, "positive", "good")

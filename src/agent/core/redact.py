@@ -1,18 +1,20 @@
 """Secrets leave a text before it is hashed, stored or sent on."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from agent.models.json_text import json_of
 
-MAX_DEPTH = 100  # of lists and objects in each other; what is deeper is left out
+MAX_DEPTH = 120  # of lists and objects in each other; what is deeper is left out. More than arguments may have: cut ones must not look sound
 MAX_INTEGER_BITS = 14_000  # Python prints no integer of more than 4300 digits
 MIN_SECRET = 8  # characters; shorter values would be found in ordinary text
 _NAMES = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
 _SHAPES = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|xox[abprs]-[A-Za-z0-9-]{20,}|AKIA[0-9A-Z]{16}|AIza[A-Za-z0-9_-]{30,})"
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _HINT = re.compile("sk-|gh[pousr]_|github_pat_|xox|AKIA|AIza")
 
 
@@ -38,7 +40,18 @@ class Redactor:
     def calls(self, calls: Any) -> Any:
         """Return a model's tool calls redacted: looked at as one text first, since they hardly ever hold a secret."""
         text = json_of(calls) if self._is_simple else None
-        return calls if text is not None and self.text(text) == text else self.value(calls)
+        if text is not None and self.text(text) == text:
+            return calls
+        return [self._call(call) for call in calls] if isinstance(calls, list | tuple) else self.value(calls)
+
+    def _call(self, call: Any) -> Any:
+        """Return one call redacted. Its arguments are not repaired: what is no JSON must not become some by being written down."""
+        if not isinstance(call, dict):
+            return self.value(call)
+        whole = call.get("function")
+        if isinstance(whole, dict):
+            return self.value({**call, "function": {**whole, "arguments": _as_written(whole["arguments"])} if "arguments" in whole else whole})
+        return self.value({**call, "arguments": _as_written(call["arguments"])} if "arguments" in call else call)
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """Return a value as plain JSON data with every text in it redacted, keys too; what JSON has no word for becomes text."""
@@ -55,6 +68,18 @@ class Redactor:
         if isinstance(value, list | tuple):
             return [self.value(v, depth + 1) for v in value]
         return self.text(printed(value))
+
+
+def _as_written(arguments: Any) -> Any:
+    """Return arguments in a form that can be kept and still is refused where they would be: half characters as escapes, no JSON as text."""
+    if isinstance(arguments, str):
+        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", arguments) if _has_surrogate(arguments) else arguments
+    if isinstance(arguments, dict) and json_of(arguments) is None:
+        try:
+            return json.dumps(arguments)
+        except (TypeError, ValueError, RecursionError):
+            return f"<arguments that are no JSON: {type(arguments).__name__}>"
+    return arguments
 
 
 def printed(value: Any) -> str:
