@@ -210,8 +210,27 @@ def test_a_killed_processs_run_says_how_to_go_on(seasoned: Command) -> None:
     process.wait()
 
     shown = seasoned("runs", "tail", "last", code=3)
+    listed = seasoned("runs", "ls")
+    line = json.loads(seasoned("runs", "ls", "--json").stdout)
 
     assert f"seasoned resume {seasoned.last_id()}" in shown.stderr
+    assert " interrupted " in listed.stdout
+    assert "seasoned resume ID" in listed.stderr
+    assert (line["status"], line["is_interrupted"]) == ("running", True)
+    assert " interrupted" in seasoned("runs", "show", "last").stdout
+
+
+def test_a_run_that_goes_on_elsewhere_is_listed_as_running(seasoned: Command) -> None:
+    process = seasoned.start("run", "x", "--model", seasoned.script({**ADD, "delay_s": 60}), "--json")
+    assert process.stdout is not None
+    assert "trace_started" in process.stdout.readline()
+
+    listed = seasoned("runs", "ls")
+
+    assert " running " in listed.stdout
+    assert "interrupted" not in listed.stdout + listed.stderr
+    process.kill()
+    process.wait()
 
 
 BY_DEFAULT = """

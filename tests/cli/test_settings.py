@@ -162,3 +162,15 @@ def test_the_example_can_be_used(seasoned: Command) -> None:
 
     assert done.stdout.startswith("Ada ordered")
     assert "→ Order 1 Customer: Ada" in done.stderr
+
+
+def test_a_model_server_that_is_down_is_told_of_while_it_is_tried_again(seasoned: Command) -> None:
+    (seasoned.folder / "seasoned.toml").write_text(
+        '[models.down]\nmodel = "openai-compatible:m"\nbase_url = "http://127.0.0.1:9/v1"\noptions = { retries = 1 }\n'
+    )
+    told = seasoned("run", "x", "--model", "down", code=1).stderr
+    silent = seasoned("run", "x", "--model", "down", "--json", code=1).stderr
+
+    assert "trying again in 0." in told
+    assert " s (1 of 1)" in told
+    assert "trying again" not in silent

@@ -10,7 +10,7 @@ import pytest
 from agent.errors import BadInput, ModelRejected, ModelUnavailable
 from agent.llm.contract import Reply, Token
 from agent.llm.openai import OpenAICompatible
-from agent.llm.retry import GaveUp, Patience, Retrying
+from agent.llm.retry import GaveUp, Patience, Retry, Retrying
 
 USER = [{"role": "user", "content": "hello"}]
 
@@ -231,3 +231,23 @@ async def test_a_stream_cut_by_the_server_is_asked_for_again(chat_server: Any, e
     assert [token.kind for token in tokens if isinstance(token, Token)][-2:] == ["restart", "text"]
     assert isinstance(reply, dict)
     assert (reply["content"], reply["attempts"]) == ("Hello", 2)
+
+
+async def test_each_wait_is_told_beforehand() -> None:
+    told: list[Retry] = []
+    clock = Clockwork()
+    model = Retrying(
+        Scripted(ModelUnavailable("busy"), ModelUnavailable("still busy"), {"content": "ok"}),
+        Patience(retries=3),
+        on_retry=told.append,
+        sleep=clock.sleep,
+        chance=lambda: 1.0,
+        clock=lambda: clock.now,
+    )
+    await model(USER)
+
+    assert [(one.name, one.error.message, one.attempt, one.retries, one.wait_s) for one in told] == [
+        ("test:model", "busy", 1, 3, 0.5),
+        ("test:model", "still busy", 2, 3, 1.0),
+    ]
+    assert clock.slept == [0.5, 1.0]

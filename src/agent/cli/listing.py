@@ -1,6 +1,7 @@
 """The table of runs."""
 
 import typing
+from collections.abc import Container
 from datetime import datetime
 
 from rich.table import Table
@@ -15,7 +16,9 @@ from agent.models.trace import Status, Trace
 from agent.models.value import Value
 
 STATUSES = typing.get_args(Status)
-STYLES = {"completed": "green", "failed": "red", "cancelled": "red", "running": "cyan", "waiting": "yellow", "paused": "yellow", "limit_reached": "yellow"}
+RESTING = "yellow"
+STYLES = {"completed": "green", "failed": "red", "cancelled": "red", "running": "cyan"}
+INTERRUPTED = "interrupted"  # told in place of `running` where nobody drives the run any more
 TASK_CHARS = 60
 
 
@@ -49,19 +52,22 @@ async def list_runs(place: Place, wanted: Filter, *, is_json: bool) -> None:
             limit=wanted.limit,
             before=wanted.before,
         )
+        dead = {trace.trace_id for trace in found if trace.status == "running" and not (await store.traces.head(trace.trace_id)).owner_is_alive}
     if is_json:
         for trace in found:
-            say_json(trace.to_dict())
+            say_json({**trace.to_dict(), "is_interrupted": trace.trace_id in dead})
         return
     if not found:
         tell(f"no runs of {place.uid!r} here" + (" that fit" if wanted != Filter(limit=wanted.limit) else ""))
         return
-    console(is_stderr=False).print(_table(found))
+    console(is_stderr=False).print(_table(found, dead))
+    if dead:
+        tell("interrupted: the process is gone, the run is on the record; go on with seasoned resume ID")
     if len(found) == wanted.limit:
         tell(f"older ones: seasoned runs ls --before {found[-1].trace_id}")
 
 
-def _table(found: list[Trace]) -> Table:
+def _table(found: list[Trace], dead: Container[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("id", no_wrap=True)
     for name in ("when", "status", "agent"):
@@ -73,13 +79,19 @@ def _table(found: list[Trace]) -> Table:
         table.add_row(
             trace.trace_id,
             when_text(trace.created_at),
-            Text(trace.status, style=STYLES.get(trace.status, "")),
+            status_text(trace, is_dead=trace.trace_id in dead),
             Text(one_line(trace.agent_type or "-", 20)),
             Text(one_line(trace.task or "", TASK_CHARS)),
             f"{trace.total_tokens:,}",
             cost_text(trace.total_cost, is_partial=trace.cost_is_partial),
         )
     return table
+
+
+def status_text(trace: Trace, *, is_dead: bool) -> Text:
+    """Return how a run stands; a running one whose process is gone is `interrupted`."""
+    shown = INTERRUPTED if trace.status == "running" and is_dead else trace.status
+    return Text(shown, style=STYLES.get(shown, RESTING))
 
 
 def when_text(at: datetime) -> str:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.cli.outlet import tell
 from agent.cli.project_file import Project
 from agent.errors import BadInput, ConfigInvalid
 from agent.models.value import Value
 
 if TYPE_CHECKING:
+    from agent.llm.retry import Retry
     from agent.llm.weights import Tell
 
 SCRIPTED = "scripted:"
@@ -57,6 +59,10 @@ def _keys_without_extra() -> str | None:
     return "\n".join(lines) or None
 
 
+def _tell_retry(retry: "Retry") -> None:
+    tell(f"{retry.error.message}; trying again in {retry.wait_s:.1f} s ({retry.attempt} of {retry.retries})")
+
+
 def _opened(wanted: str, target: str, project: Project, progress: "Tell | None") -> Any:
     from agent.assemble import open_model
     from agent.llm.names import parse_chain
@@ -70,6 +76,8 @@ def _opened(wanted: str, target: str, project: Project, progress: "Tell | None")
         raise BadInput(f"{error}{aliases}") from None
     if is_local and progress is not None:
         options["progress"] = progress
+    if progress is not None:  # somebody reads what is told
+        options["on_retry"] = _tell_retry
     if entry is not None and entry.base_url is not None:
         options["base_url"] = entry.base_url
     try:

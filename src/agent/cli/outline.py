@@ -8,7 +8,7 @@ from rich.text import Text
 import agent.models.payloads as said
 from agent.cli.board import Call
 from agent.cli.drawing import REASONS, Signs, call_line, facts
-from agent.cli.listing import STYLES, when_text
+from agent.cli.listing import status_text, when_text
 from agent.cli.outlet import console, say_json
 from agent.cli.place import Place, find_trace, opened
 from agent.cli.visible import call_text, cost_text, one_line, result_text, tokens_text, took_text
@@ -33,14 +33,14 @@ async def show_run(place: Place, wanted: str, *, is_json: bool) -> None:
             return
         out = console(is_stderr=False)
         model = await _model_of(store.traces, trace, place.uid)
-        for line in head_lines(trace, model):
+        head = await store.traces.head(trace.trace_id)
+        for line in head_lines(trace, model, is_dead=not head.owner_is_alive):
             out.print(line, soft_wrap=True)
         outline = Outline(Signs(has_unicode="utf" in (out.encoding or "").lower()), model)
         async for page in _pages(store.traces, trace, place.uid):
             for step in page:
                 for line in outline.lines(step):
                     out.print(line, soft_wrap=True)
-        head = await store.traces.head(trace.trace_id)
         used = f"{tokens_text(outline.tokens)} in all · {cost_text(outline.cost, is_partial=outline.cost_is_partial)}"
         for line in (*outline.unfinished(), Text(used, style="dim"), *tail_lines(trace, owner_is_alive=head.owner_is_alive)):
             out.print(line, soft_wrap=True)
@@ -65,9 +65,9 @@ async def _model_of(log: TraceLog, trace: Trace, uid: str) -> str:
     return asked
 
 
-def head_lines(trace: Trace, model: str) -> Iterator[Text]:
+def head_lines(trace: Trace, model: str, *, is_dead: bool) -> Iterator[Text]:
     """Yield what a run is; `model` is what it was begun with."""
-    yield Text().append("run ", style="dim").append(trace.trace_id, style="bold").append(f"  {trace.status}", style=STYLES.get(trace.status, ""))
+    yield Text().append("run ", style="dim").append(trace.trace_id, style="bold").append("  ").append_text(status_text(trace, is_dead=is_dead))
     took = f", took {took_text((trace.completed_at - trace.created_at).total_seconds())}" if trace.completed_at is not None else ""
     agent_type = f"{one_line(trace.agent_type, 40)}, " if trace.agent_type else ""
     yield Text(f"{agent_type}{one_line(model, 80)}, begun {when_text(trace.created_at)}{took}", style="dim")

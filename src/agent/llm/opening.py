@@ -9,7 +9,7 @@ from agent.llm.available import default_model, require_extra, require_key
 from agent.llm.contract import LLMCall
 from agent.llm.fallback import Fallback, NotReady
 from agent.llm.names import ModelName, parse_chain
-from agent.llm.retry import Patience, Retrying
+from agent.llm.retry import OnRetry, Patience, Retrying
 
 Kind = Callable[..., LLMCall]
 Opened = Retrying | Fallback
@@ -22,6 +22,7 @@ def open_model(
     base_url: str | None = None,
     api_key: str | None = None,
     retries: int | Patience | None = None,
+    on_retry: OnRetry | None = None,
     **options: Any,
 ) -> Opened:
     """Return the model called `name`, with retries, prices, and for a chain `a,b` with fallback. Nothing is sent or loaded yet.
@@ -32,6 +33,8 @@ def open_model(
     Keys and addresses come from the environment unless given; a given one is for one model, never for a chain, so that no key reaches
     another provider. `options` are the adapter's own (`timeout_s` …); in a chain each model takes those that it knows.
 
+    `on_retry` is told of each try that failed and will be followed by another, before the wait.
+
     Raises:
         BadInput: the name, an option or an address cannot be used; the message lists what is known.
         ModelNotConfigured: a key or an extra is missing. In a chain this counts only if it is so for every model.
@@ -39,14 +42,14 @@ def open_model(
     names = parse_chain(name if name is not None else default_model())
     patience = _patience(retries)
     if len(names) == 1:
-        return Retrying(_adapter(names[0], base_url, api_key, options), patience, own=names[0])
+        return Retrying(_adapter(names[0], base_url, api_key, options), patience, own=names[0], on_retry=on_retry)
     if base_url or api_key:
         raise BadInput("base_url and api_key are for one model, not for a chain: set them in the environment (such as OPENAI_BASE_URL, OPENAI_API_KEY)")
     _check_options(names, options)
     models: list[LLMCall] = []
     for one in names:
         try:
-            models.append(Retrying(_adapter(one, None, None, _known_options(one, options)), patience, own=one))
+            models.append(Retrying(_adapter(one, None, None, _known_options(one, options)), patience, own=one, on_retry=on_retry))
         except ModelNotConfigured as error:
             models.append(NotReady(str(one), error))
     if all(isinstance(model, NotReady) for model in models):

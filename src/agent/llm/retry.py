@@ -39,6 +39,23 @@ class Patience(Value, frozen=True, kw_only=True):
         return self
 
 
+class Retry(Value, frozen=True, kw_only=True):
+    """A try that failed, and is followed by another."""
+
+    name: str
+    """The model."""
+    error: ModelUnavailable
+    attempt: int
+    """The try that failed, from 1."""
+    retries: int
+    """How many follow the first one at most."""
+    wait_s: float
+    """Until the next one."""
+
+
+OnRetry = Callable[[Retry], None]
+
+
 class GaveUp(ModelUnavailable):
     """The last of several tries failed; `attempts` says how many there were."""
 
@@ -63,18 +80,21 @@ class Retrying:
         patience: Patience | None = None,
         *,
         own: ModelName | None = None,
+        on_retry: OnRetry | None = None,
         sleep: Sleep = asyncio.sleep,
         chance: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Wrap `model`. With `own`, the name it was opened with, it is asked by full names only, whatever bare `model=` a call carries.
 
+        `on_retry` is told before each wait.
+
         Raises:
             BadInput: a limit is negative.
         """
         self._model, self._own = model, own
         self._patience = (patience or Patience()).checked()
-        self._sleep, self._chance, self._clock = sleep, chance, clock
+        self._sleep, self._chance, self._clock, self._on_retry = sleep, chance, clock, on_retry
 
     @property
     def name(self) -> str:
@@ -155,6 +175,8 @@ class Retrying:
         elif self._clock() - began_at + wait_s > limits.total_s:
             why = f"; the next try would begin after total_s={limits.total_s:g}"
         else:
+            if self._on_retry is not None:
+                self._on_retry(Retry(name=self.name, error=error, attempt=attempts, retries=limits.retries, wait_s=wait_s))
             return wait_s
         tries = "1 try" if attempts == 1 else f"{attempts} tries"
         ending = f" (gave up after {tries}{why})" if attempts > 1 or why else ""
