@@ -8,7 +8,7 @@ AgentError
 │   ├── Unsupported           this store or model cannot do what was asked
 │   └── FeedbackInvalid       a kind of feedback that does not exist
 ├── NotFound
-│   ├── TraceNotFound  StepNotFound  BlobNotFound  ToolNotFound  ExperienceNotFound
+│   ├── TraceNotFound  StepNotFound  BlobNotFound  ToolNotFound  ExperienceNotFound  RuleNotFound
 ├── StoreError                the record could not be read or written
 │   ├── SequenceTaken  Fenced  TraceExists  VersionConflict  StoreBusy  StoreClosed
 │   ├── StoreFull             no space left: nothing of this append was written
@@ -120,6 +120,12 @@ class ExperienceNotFound(NotFound):
     """No experience or skill has this id."""
 
     what = "experience"
+
+
+class RuleNotFound(NotFound):
+    """No approval rule, or suggestion of one, has this id."""
+
+    what = "approval rule"
 
 
 # ---- stores

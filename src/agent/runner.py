@@ -6,7 +6,9 @@ from typing import Any, Literal, Self
 
 import agent.models.payloads as said
 from agent.config import ANONYMOUS, AgentConfig, CallResult
+from agent.core.fold import RULE
 from agent.core.replay import Replay
+from agent.engine.approval_rules import ApprovalRules
 from agent.engine.approvals import decide_call, pending, resolve_call
 from agent.engine.beginning import Request, checked_limits, tenant
 from agent.engine.calling import call_once
@@ -14,6 +16,7 @@ from agent.engine.engine import Engine
 from agent.engine.feedback import give_feedback
 from agent.engine.forking import fork
 from agent.engine.log import as_run_log
+from agent.engine.planning import PROBE
 from agent.engine.replaying import replay_run
 from agent.engine.shop import Shop
 from agent.engine.stopping import cancel, pause
@@ -56,6 +59,7 @@ class AgentRunner:
         self._shop = Shop(as_run_log(trace_store), llm_call, self.tools, memory_store, state_store, self.config)
         self._engine = Engine(self._shop, trace_store)
         self._engine.delegate = Subruns(self._engine)
+        self.approval_rules = ApprovalRules(trace_store, state_store)
 
     def _model(self) -> LLMCall:
         if self.llm_call is None:
@@ -302,4 +306,6 @@ def _person(by: Any) -> str | None:
         return None
     if not isinstance(by, str) or len(by) > MAX_NAME_CHARS or not is_unicode(by):
         raise BadInput(f"by must say who did it in text of at most {MAX_NAME_CHARS} characters, or be left out, not {by!r:.100}")
+    if by == PROBE or by.startswith(RULE):
+        raise BadInput(f"by is {by!r:.100}, as which no person signs: name who did it")
     return by

@@ -20,6 +20,7 @@ from agent.models.value import replace
 P = TypeVar("P", bound=said.Payload)
 MAX_SOURCES = 8  # tools with untrusted results that are remembered by name
 MAX_CUT = 200  # results that can be read on: the last ones
+RULE = "rule:"  # before the id of an approval rule, where it is named as who decided
 MAX_REFUSED = 100  # rejected requests that are remembered, so that the same one is not asked again
 
 
@@ -300,6 +301,8 @@ def _approval_requested(state: RunState, step: Step, payload: said.ApprovalReque
 def _approval_decided(state: RunState, step: Step, payload: said.ApprovalDecided) -> RunState:
     after = _with_call(state, step, payload.call_id, lambda c: c if c.decision is not None or c.request is None else replace(c, decision=payload))
     call = state.call(payload.call_id)
+    if payload.by is not None and payload.by.startswith(RULE) and call is not None and call.request is not None and call.decision is None:
+        return replace(after, ruled=(*state.ruled, payload.by.removeprefix(RULE)))
     if payload.verdict not in ("reject", "expired") or call is None or call.request is None or call.decision is not None:
         return after
     key = f"{call.request.tool_name} {call.request.args_hash}"

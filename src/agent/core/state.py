@@ -134,6 +134,7 @@ class RunState(Value, frozen=True, gc=False):
     refused: tuple[str, ...] = ()  # tool and arguments' hash of requests that were rejected, or (with "expired" before it) expired
     max_iterations: int | None = None
     limits: dict[str, Any] = {}
+    ruled: tuple[str, ...] = ()  # ids of the approval rules that decided calls, once for each call
     untrusted: tuple[Source, ...] = ()  # where untrusted words came from: the first result of each tool
     compacted: Compacted | None = None
     cut: tuple[CutResult, ...] = ()  # results that can be read on

@@ -1,5 +1,6 @@
 """What one run does next, and the steps of it that need no effect: refusals, requests, announcements, endings."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import agent.models.payloads as said
@@ -12,8 +13,10 @@ from agent.engine.draft import Draft
 from agent.engine.executing import context_of
 from agent.engine.parted import Parted
 from agent.engine.planning import PROBE, Plan, asked_anew, plan_call, refusal, settlement, started
+from agent.engine.rulebook import active_rules, may_ask, word_of_rules
 from agent.engine.shop import RunNeeds, Shop
 from agent.models.payloads import Payload
+from agent.models.rule import ApprovalRule
 from agent.models.trace import Trace, subrun_id_of
 from agent.models.value import replace
 from agent.tools.context import ToolContext
@@ -32,6 +35,13 @@ class Decider:
         self._plans: dict[str, Plan] = {}
         self.compactor = Compactor(shop, asked, needs)
         self.parted: Parted | None = None  # of a fork: what was done where it comes from
+        self.may_use_rules = asked is not None and shop.states is not None and may_ask(asked, shop.tools)
+        self._rules: tuple[ApprovalRule, ...] = ()
+
+    async def load_rules(self) -> None:
+        """Read the approval rules that are in force now; a revoked one decides nothing any more."""
+        if self.shop.states is not None:
+            self._rules = await active_rules(self.shop.states, self.trace.uid)
 
     def next(self, state: RunState) -> Action:
         """Return what follows from a state."""
@@ -83,11 +93,12 @@ class Decider:
             case _:
                 pass
         for fact in facts:
-            draft.add(fact, *asked_by)
+            draft.add(fact, *((draft.steps[-1].step_id,) if type(fact) is said.ApprovalDecided else asked_by))  # a rule's word: by the request before it
 
     def _open(self, state: RunState, calls: Sequence[CallState]) -> list[Payload]:
         slots = self.shop.config.parallel_tools - sum(1 for c in state.turn if c.result is None and c.started_epoch == self.epoch)
         facts: list[Payload] = []
+        used: Counter[str] = Counter()
         for call in calls:
             plan = self._plans.get(call.call.call_id)
             if plan is None:
@@ -97,6 +108,8 @@ class Decider:
                 facts.append(refusal(call, plan))
             elif plan.request is not None:
                 facts.append(plan.request)
+                if self._rules and (word := word_of_rules(self._rules, state, plan, used)) is not None:
+                    facts.append(word)
             elif slots > 0:
                 slots -= 1
                 facts += self._announce(call, plan)

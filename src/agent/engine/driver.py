@@ -229,6 +229,8 @@ class Driver:
             case MarkInDoubt(calls):
                 await self._record(await self.calls.lost(self.state, calls))
             case Open() | Begin() | Settle() | Conclude() | ReachLimit():
+                if self.decider.may_use_rules:
+                    await self.decider.load_rules()
                 await self.append(self.decider.draft)
             case Rest() | Wait():
                 await self._attend(())
@@ -247,6 +249,9 @@ class Driver:
             return
         if self.decider.parted is not None:
             await self.decider.parted.refresh()
+
+        if self.decider.may_use_rules and reply.tool_calls:
+            await self.decider.load_rules()
 
         def build(draft: Draft) -> None:
             draft.add(reply, *asked_in.tip)

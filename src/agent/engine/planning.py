@@ -7,6 +7,7 @@ from typing import Any, Literal
 import agent.models.payloads as said
 from agent.clock import now
 from agent.core.calls import safe_name
+from agent.core.fold import RULE
 from agent.core.state import CallState, RunState
 from agent.core.wording import wording
 from agent.engine.cut_results import READ_RESULT, reading_tool
@@ -109,6 +110,10 @@ def _missing(key: str, name: str, offered: list[str], language: str) -> str:
 def asked_anew(call: CallState, plan: Plan, tool: Tool) -> said.ApprovalRequested | None:
     """Return the question that a call which may run has to meet after all; None where it may begin."""
     request, decision = call.request, call.decision
+    if decision is not None and decision.by is not None and decision.by.startswith(RULE) and plan.request is not None:
+        stands = plan.request.reason == request.reason and plan.request.detail == request.detail if request is not None else False
+        if not stands:  # a rule's word does not answer what is asked for another reason by now
+            return plan.request
     if decision is None:  # it was begun before, or is to be tried again: a person's word on that is consent
         return plan.request if call.resolution is None or call.resolution.by == PROBE else None
     if request is not None and tool.schema_hash != request.schema_hash:  # decided about another tool

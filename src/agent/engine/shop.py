@@ -12,6 +12,7 @@ from agent.core.redact import Redactor, secrets_in
 from agent.engine.log import RunLog
 from agent.llm.contract import LLMCall, StreamingModel
 from agent.storage.protocols import MemoryStore, StateStore
+from agent.storage.state_values import RESERVED, not_reserved
 from agent.tools.registry import ToolRegistry
 
 
@@ -53,7 +54,7 @@ def shop_of(shop: Shop, asked: said.Input | None) -> Shop:
 
 
 class BoundState:
-    """The state store as one tenant sees it: what a tool gets as `ctx.state`."""
+    """The state store as one tenant sees it: what a tool gets as `ctx.state`. This program's own keys are not in it."""
 
     __slots__ = ("_store", "_uid")
 
@@ -62,19 +63,19 @@ class BoundState:
 
     async def get(self, key: str) -> Any:
         """Return the value, or None."""
-        return await self._store.get(key, uid=self._uid)
+        return await self._store.get(not_reserved(key), uid=self._uid)
 
     async def set(self, key: str, value: Any, *, if_version: int | None = None, ttl_s: float | None = None) -> int:
         """Set a value and return its version; `if_version` as in the store."""
-        return await self._store.set(key, value, uid=self._uid, if_version=if_version, ttl_s=ttl_s)
+        return await self._store.set(not_reserved(key), value, uid=self._uid, if_version=if_version, ttl_s=ttl_s)
 
     async def delete(self, key: str) -> Any:
         """Remove a value."""
-        return await self._store.delete(key, uid=self._uid)
+        return await self._store.delete(not_reserved(key), uid=self._uid)
 
     async def list(self, prefix: str = "") -> Any:
         """Return the entries whose key begins with `prefix`."""
-        return await self._store.list(prefix, uid=self._uid)
+        return [entry for entry in await self._store.list(prefix, uid=self._uid) if not entry.key.startswith(RESERVED)]
 
 
 @dataclass(slots=True)

@@ -9,6 +9,9 @@ from agent.errors import BadInput, VersionConflict
 from agent.storage.protocols import StateEntry
 from agent.storage.unicode import is_unicode
 
+RESERVED = "seasoned:"
+"""Keys that begin so are kept for this program: a tool can neither read nor write them."""
+
 MAX_KEY_CHARS = 512
 MAX_VALUE_BYTES = 1_048_576  # of a value, as JSON in UTF-8
 MAX_TTL_S = 100 * 365 * 86_400.0
@@ -26,6 +29,17 @@ def checked_key(key: str) -> str:
         raise BadInput(f"the key of a state has {len(key)} characters: give it 1 to {MAX_KEY_CHARS}")
     if not is_unicode(key):
         raise BadInput(f"the key {key!r} holds half a character (a lone surrogate): leave it out")
+    return key
+
+
+def not_reserved(key: str) -> str:
+    """Return `key` if a tool may use it.
+
+    Raises:
+        BadInput: it is one of this program's own.
+    """
+    if isinstance(key, str) and key.startswith(RESERVED):
+        raise BadInput(f"the key {key!r:.100} begins with {RESERVED!r}, which is kept for this program: choose another")
     return key
 
 

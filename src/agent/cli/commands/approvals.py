@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.cli.commands import rules
 from agent.cli.options import Config, Db, Json, TraceId, Uid
 
 if TYPE_CHECKING:
     from agent.cli.deciding import Chosen
 
 app = typer.Typer(help="What waits for a person.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(rules.app, name="rules")
 CallId = Annotated[str | None, typer.Argument(metavar="[CALL]", help="The call's id; needed where several calls of the run wait.")]
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who decides, for the record. [default: the system's user]")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run at once, as `seasoned resume` does.")]
@@ -129,6 +131,9 @@ def resolve(
 
     call, outcome = outcome_of(words)
     raise typer.Exit(asyncio.run(record(_chosen(trace_id, call, by, resume, db, uid, config, is_json), outcome, result=result)))
+
+
+app.command("suggest")(rules.suggest)
 
 
 def _chosen(trace_id: str, call: str | None, by: str | None, may_resume: bool, db: str | None, uid: str | None, config: Path | None, is_json: bool) -> "Chosen":
