@@ -120,6 +120,10 @@ def broken_limit(state: RunState) -> tuple[str, int | float] | None:
 
 
 def _of_turn(state: RunState, epoch: int, effects: Mapping[str, str], slots: int) -> Action:
+    if len(state.turn) == 1 and slots > 0 and _is_untouched(state.turn[0]):  # the usual case: one call, which is new or was begun here
+        begun = state.turn[0].started_epoch
+        if begun is None or begun == epoch:
+            return Open(state.turn) if begun is None else Attend(state.turn)
     found: dict[str, list[CallState]] = {}
     for call in state.turn:
         if call.result is None and not call.is_waiting:
@@ -136,6 +140,11 @@ def _of_turn(state: RunState, epoch: int, effects: Mapping[str, str], slots: int
     if mine:
         return Attend(tuple(mine))
     return Wait(state.waiting_calls)
+
+
+def _is_untouched(call: CallState) -> bool:
+    """Whether no person had to do with it, and nothing has come of it."""
+    return call.result is None and call.request is None and call.doubt is None and call.resolution is None and call.decision is None
 
 
 def _place(call: CallState, epoch: int, effects: Mapping[str, str]) -> str:
