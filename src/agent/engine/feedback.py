@@ -15,6 +15,7 @@ from agent.storage.protocols import MemoryStore, TraceHead, TraceLog, TraceStore
 
 KINDS = ("positive", "negative", "correction")
 MAX_FEEDBACK_CHARS = 100_000
+LOOKED_BACK = 50  # steps at a run's end among which a feedback that a crash cut off is looked for
 SHOWN_TASK = 200  # characters of the task in a lesson's condition
 
 
@@ -48,7 +49,10 @@ async def give_feedback(
         """Return the feedback, resting on its target."""
         return [(feedback, (target.step_id,))], {}
 
-    (step,) = await append_outside(log, trace_id, build, attempts, uid)
+    learns = extract and memories is not None and feedback.feedback_type != "positive"
+    step = await _unfinished(log, trace_id, feedback) if learns else None
+    if step is None:
+        (step,) = await append_outside(log, trace_id, build, attempts, uid)
     trace = await log.get_trace(trace_id)
     if trace is None or not extract or memories is None or feedback.feedback_type == "positive":
         return None
@@ -57,6 +61,15 @@ async def give_feedback(
     write = said.MemoryWrite(experience_id=experience_id, condition=experience.condition, rule=experience.rule)
     await append_outside(log, trace_id, lambda _: ([(write, (step.step_id,))], {}), attempts, uid)
     return experience_id
+
+
+async def _unfinished(log: TraceLog, trace_id: str, feedback: said.Feedback) -> Step | None:
+    """Return the step of the same feedback that a crash left without its lesson: giving it again finishes it, and makes no second one."""
+    last = (await log.head(trace_id)).next_sequence - 1
+    steps = await log.read_steps(trace_id, after=last - LOOKED_BACK)
+    finished = {parent for step in steps if step.step_type == said.MemoryWrite.step_type for parent in step.parent_ids}
+    same = (step for step in steps if step.step_type == feedback.step_type and step.data == feedback.to_data())
+    return next((step for step in same if step.step_id not in finished), None)
 
 
 def _checked(feedback: said.Feedback, redactor: Redactor) -> said.Feedback:

@@ -4,15 +4,14 @@ Made for tests that run a child process, kill it, and let another one go on: giv
 compare the `Journal` with the log.
 """
 
+import functools
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.models.trace import Step, Trace
-from agent.storage.protocols import TraceLog
-from agent.storage.staging import StagedStates, StateLog
+from agent.storage.protocols import Store, TraceLog
 
 
 class KillPoints:
@@ -49,42 +48,64 @@ class Journal:
         return [line.split(" ") for line in self.path.read_text().splitlines()] if self.path.exists() else []
 
 
+TRACE_WRITES = ("open_trace", "add_steps", "add_steps_and_states", "claim", "update_trace", "erase")
+MEMORY_WRITES = ("add_experience", "add_skill", "retire", "supersede", "promote", "forget")
+STATE_WRITES = ("set", "delete")
+
+
 def arm(log: TraceLog, points: KillPoints) -> None:
-    """Have a store come by a point before and after each of its durable writes."""
-    opened, added, claimed = log.open_trace, log.add_steps, log.claim
+    """Have a store of traces come by a point before and after each of its durable writes."""
+    _arm(log, TRACE_WRITES, points)
 
-    async def open_trace(trace: Trace, steps: Sequence[Step], **options: Any) -> None:
+
+def arm_store(store: Store, points: KillPoints) -> None:
+    """Have a whole store come by a point before and after each of its durable writes; one on SQLite inside its transactions too."""
+    for part, names in ((store.traces, TRACE_WRITES), (store.memories, MEMORY_WRITES), (store.states, STATE_WRITES)):
+        _arm(part, names, points)
+    database = getattr(store, "database", None)
+    if hasattr(database, "write"):
+        _arm_transactions(database, points)
+
+
+def _arm(part: object, names: Sequence[str], points: KillPoints) -> None:
+    for name in names:
+        method = getattr(part, name, None)
+        if method is not None:
+            setattr(part, name, _around(name, method, points))
+
+
+def _around(name: str, method: Callable[..., Awaitable[Any]], points: KillPoints) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(method)
+    async def armed(*args: Any, **kwargs: Any) -> Any:
         """As the store does, with a point on either side."""
-        await _around("open_trace", lambda: opened(trace, steps, **options))
-
-    async def add_steps(trace_id: str, steps: Sequence[Step], *, epoch: int | None = None, changes: Mapping[str, Any] | None = None) -> None:
-        """As the store does, with a point on either side."""
-        what = "+".join([step.step_type for step in steps] + sorted(changes or {}))
-        await _around(f"add_steps({what})", lambda: added(trace_id, steps, epoch=epoch, changes=changes))
-
-    async def claim(trace_id: str, *, expected_epoch: int) -> int:
-        """As the store does, with a point on either side."""
-        epoch: int = await _around("claim", lambda: claimed(trace_id, expected_epoch=expected_epoch))
-        return epoch
-
-    async def _around(name: str, write: Callable[[], Awaitable[Any]]) -> Any:
-        points.reached(f"before {name}")
-        result = await write()
-        points.reached(f"after {name}")
+        full = _full_name(name, args, kwargs)
+        points.reached(f"before {full}")
+        result = await method(*args, **kwargs)
+        points.reached(f"after {full}")
         return result
 
-    for name, method in (("open_trace", open_trace), ("add_steps", add_steps), ("claim", claim)):
-        setattr(log, name, method)
-    if isinstance(log, StateLog):
-        _arm_states(log, _around)
+    return armed
 
 
-def _arm_states(log: StateLog, around: Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]) -> None:
-    both = log.add_steps_and_states
+def _full_name(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    if not name.startswith("add_steps"):
+        return name
+    kinds = [str(step.step_type) for step in args[1]] if len(args) > 1 else []
+    return f"add_steps({'+'.join([*kinds, *sorted(kwargs.get('changes') or {}), *(['states'] if name == 'add_steps_and_states' else [])])})"
 
-    async def add_steps_and_states(trace_id: str, steps: Sequence[Step], staged: StagedStates, *, epoch: int, changes: Mapping[str, Any] | None = None) -> None:
-        """As the store does, with a point on either side."""
-        what = "+".join([*(step.step_type for step in steps), "states"])
-        await around(f"add_steps({what})", lambda: both(trace_id, steps, staged, epoch=epoch, changes=changes))
 
-    log.add_steps_and_states = add_steps_and_states  # type: ignore[method-assign]  # what arming means
+def _arm_transactions(database: Any, points: KillPoints) -> None:
+    write = database.write
+
+    async def armed(change: Callable[..., Any]) -> Any:
+        """Come by a point between the rows of a transaction and its commit."""
+
+        def dying(db: Any) -> Any:
+            """Make the change, then come by."""
+            done = change(db)
+            points.reached("inside a transaction")
+            return done
+
+        return await write(dying)
+
+    database.write = armed
