@@ -124,3 +124,34 @@ async def test_a_pause_and_a_cancel_from_another_process_are_obeyed(worker: Fork
 
     assert types_of(events)[-1] == "trace_paused"
     assert [step.step_type for step in steps] == ["input", "llm_call", "tool_started", "paused", "tool_call", "cancelled"]
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+@pytest.mark.parametrize("worker", ["pay_slowly"], indirect=True)
+async def test_a_cancel_from_another_process_names_what_is_in_flight(is_killed: bool, worker: ForkServerProcess, tmp_path: Path) -> None:
+    async with open_store(f"sqlite:///{tmp_path / 'runs.db'}") as store:
+        while not (traces := await store.traces.list_traces()):
+            pass
+        trace_id, worker_pid = traces[0].trace_id, worker.pid
+        async with AgentRunner(store.traces, llm_call=driven.ScriptedLLM(["unused"])) as runner:
+            await read_until(runner.watch(trace_id), "tool_executing")
+            if is_killed:
+                worker.kill()
+                worker.join(60)
+            await runner.cancel(trace_id, by="me")
+            (item,) = await runner.pending(trace_id=trace_id)
+            (tmp_path / "go").touch()
+            worker.join(60)
+            left = await runner.pending(trace_id=trace_id)
+        steps = await store.traces.read_steps(trace_id)
+        trace = await store.traces.get_trace(trace_id)
+    (cancelled,) = (step for step in steps if step.step_type == "cancelled")
+
+    assert trace is not None
+    assert trace.status == "cancelled"
+    assert cancelled.data == {"by": "me", "in_flight": ["1.0"]}
+    assert (item.call_id, item.reason, item.arguments, item.attempt) == ("1.0", "in_doubt", {"n": 1}, 1)
+    assert item.asked_at == next(step.created_at for step in steps if step.step_type == "tool_started")
+    assert item.worker is not None
+    assert item.worker.split("|")[3] == str(worker_pid)
+    assert len(left) == (1 if is_killed else 0), "an owner that winds up knows better"

@@ -154,6 +154,11 @@ class RunState(Value, frozen=True, gc=False):
         return next((c for c in self.turn if c.call.call_id == call_id), None)
 
     @property
+    def under_way(self) -> tuple[CallState, ...]:
+        """The calls that were begun, and of whose end nothing is known."""
+        return tuple(c for c in self.turn if c.result is None and c.started_epoch is not None and not c.is_in_doubt)
+
+    @property
     def waiting_calls(self) -> tuple[str, ...]:
         """Our ids of the calls that wait for a person; of a cancelled run only those in doubt."""
         if self.status == "cancelled":

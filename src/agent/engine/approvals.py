@@ -71,7 +71,10 @@ async def _waiting_in(log: TraceLog, trace: Trace, *, is_deep: bool) -> list[App
             with contextlib.suppress(TraceNotFound):  # named, and not begun yet
                 found += await _waiting_in(log, (await log.head(call.subrun.trace_id)).trace, is_deep=True)
         if call.call.call_id in waiting and not call.is_suspended:  # what waits of a suspended call waits in its own run
-            found.append(_item(trace, state, call, asked_at))
+            item = _item(trace, state, call, asked_at)
+            if call.doubt is None and state.is_unknown(call):  # its owner has not wound up yet, or never will
+                item = replace(item, worker=(await log.head(trace.trace_id)).owner)
+            found.append(item)
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import agent.models.payloads as said
 from agent.clock import now
+from agent.core.decide import REPEATABLE
 from agent.core.fold import advance, fold
 from agent.core.state import CallState, RunState
 from agent.core.subruns import usage_of
@@ -13,13 +14,18 @@ from agent.core.telling import totals
 from agent.engine.engine import Engine
 from agent.engine.executing import in_doubt, stopped
 from agent.engine.log import as_trace_log, head_of
+from agent.engine.shop import Shop
 from agent.errors import RunError, SequenceTaken, StoreError, TraceNotFound
 from agent.models.payloads import Payload
 from agent.models.trace import Step, step_id_of
 from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog
 
-Build = Callable[[TraceHead], tuple[list[tuple[Payload, tuple[str, ...]]], dict[str, Any]]]
+Facts = list[tuple[Payload, tuple[str, ...]]]
+"""Payloads, each with the steps that it rests on."""
+Build = Callable[[TraceHead], tuple[Facts, dict[str, Any]]]
+
+PAGE = 64  # steps that are looked at at once: so few are read without a pause, in which a quick run would end
 
 
 async def append_outside(log: TraceLog, trace_id: str, build: Build, attempts: int, uid: str | None = None) -> list[Step]:
@@ -27,17 +33,21 @@ async def append_outside(log: TraceLog, trace_id: str, build: Build, attempts: i
     for _ in range(attempts):
         head = await head_of(log, trace_id, uid)
         facts, changes = build(head)
-        first, at = head.next_sequence, now()
-        steps = [
-            Step(step_id_of(trace_id, first + n), trace_id, payload.step_type, first + n, parents, payload.to_data(), at, head.epoch)
-            for n, (payload, parents) in enumerate(facts)
-        ]
+        steps = _steps(head, facts)
         try:
             await log.add_steps(trace_id, steps, changes=changes or None)
         except SequenceTaken:
             continue
         return steps
     raise StoreError(f"trace {trace_id!r}: other writers were first {attempts} times")
+
+
+def _steps(head: TraceHead, facts: Facts) -> list[Step]:
+    trace_id, first, at = head.trace.trace_id, head.next_sequence, now()
+    return [
+        Step(step_id_of(trace_id, first + n), trace_id, payload.step_type, first + n, parents, payload.to_data(), at, head.epoch)
+        for n, (payload, parents) in enumerate(facts)
+    ]
 
 
 async def pause(engine: Engine, trace_id: str, *, by: str | None, uid: str | None = None) -> None:
@@ -55,7 +65,7 @@ async def pause(engine: Engine, trace_id: str, *, by: str | None, uid: str | Non
     if head.trace.status != "running":
         raise RunError(f"trace {trace_id!r} is {head.trace.status}: there is nothing to pause")
 
-    def build(head: TraceHead) -> tuple[list[tuple[Payload, tuple[str, ...]]], dict[str, Any]]:
+    def build(head: TraceHead) -> tuple[Facts, dict[str, Any]]:
         """Return the pause; a run without an owner rests at once."""
         if head.trace.status != "running":  # it came to rest meanwhile
             raise RunError(f"trace {trace_id!r} is {head.trace.status}: there is nothing to pause")
@@ -78,14 +88,7 @@ async def cancel(engine: Engine, trace_id: str, *, by: str | None, uid: str | No
         RunError: the run has an answer already.
     """
     if not _requested(engine, trace_id, said.Cancelled(by=by)):
-        log = as_trace_log(engine.store, "cancel a run")
-        head = await head_of(log, trace_id, uid)
-        if head.trace.status == "cancelled":
-            await _cancel_below(engine, log, trace_id, by)  # whoever cancelled it may have died over that
-            return
-        here = engine.driver_of(trace_id)
-        state = here.state if here is not None else fold(await log.read_steps(trace_id))  # no look at the disk, during which a quick run would end
-        await append_outside(log, trace_id, lambda head: _cancelling(head, state, by), engine.shop.config.max_append_attempts)
+        await _record_cancel(engine, as_trace_log(engine.store, "cancel a run"), trace_id, by, uid)
     driver = engine.drivers.get(trace_id)
     if driver is not None and driver.task is not None:
         driver.interrupt()
@@ -111,7 +114,7 @@ async def _cancel_below(engine: Engine, log: TraceLog, trace_id: str, by: str | 
 
 
 async def _settle_below(engine: Engine, log: TraceLog, trace_id: str, calls: Sequence[CallState], state: RunState) -> None:
-    facts: list[tuple[Payload, tuple[str, ...]]] = []
+    facts: Facts = []
     for call in calls:
         assert call.subrun is not None
         try:
@@ -121,7 +124,7 @@ async def _settle_below(engine: Engine, log: TraceLog, trace_id: str, calls: Seq
         told = stopped(call, state.input.language if state.input is not None else "en")
         facts.append((replace(told, usage=usage), (state.turn_id,) if state.turn_id else ()))
 
-    def build(_: TraceHead) -> tuple[list[tuple[Payload, tuple[str, ...]]], dict[str, Any]]:
+    def build(_: TraceHead) -> tuple[Facts, dict[str, Any]]:
         """Return what the calls are settled with, and the run's totals with what was used below it."""
         after = state
         for n, (payload, _parents) in enumerate(facts):
@@ -131,18 +134,41 @@ async def _settle_below(engine: Engine, log: TraceLog, trace_id: str, calls: Seq
     await append_outside(log, trace_id, build, engine.shop.config.max_append_attempts)
 
 
-def _cancelling(head: TraceHead, state: RunState, by: str | None) -> tuple[list[tuple[Payload, tuple[str, ...]]], dict[str, Any]]:
-    """Return the steps and changes of a cancel; without an owner, what it had begun is in doubt."""
+async def _record_cancel(engine: Engine, log: TraceLog, trace_id: str, by: str | None, uid: str | None) -> None:
+    head = await head_of(log, trace_id, uid)
+    here = engine.driver_of(trace_id)
+    state = here.state if here is not None else fold(await log.read_steps(trace_id))
+    for _ in range(engine.shop.config.max_append_attempts):
+        if head.trace.status == "cancelled":
+            return
+        while head.next_sequence > state.next_sequence and (steps := await log.read_steps(trace_id, after=state.next_sequence - 1, limit=PAGE)):
+            state = fold(steps, state)
+        facts, changes = _cancelling(engine.shop, head, state, by)
+        try:
+            await log.add_steps(trace_id, _steps(head, facts), changes=changes)
+        except SequenceTaken:
+            head = await log.head(trace_id)
+            continue
+        return
+    raise StoreError(f"trace {trace_id!r}: other writers were first {engine.shop.config.max_append_attempts} times")
+
+
+def _cancelling(shop: Shop, head: TraceHead, state: RunState, by: str | None) -> tuple[Facts, dict[str, Any]]:
+    """Return the steps and changes of a cancel; without an owner, what it had begun is in doubt, but for what is known to be harmless."""
     if head.trace.status == "completed":
         raise RunError(f"trace {head.trace.trace_id!r} is completed: there is nothing to cancel")
-    open_calls = [call for call in state.turn if call.result is None and call.started_epoch is not None and not call.is_in_doubt]
-    facts: list[tuple[Payload, tuple[str, ...]]] = [(said.Cancelled(by=by, in_flight=[call.call.call_id for call in open_calls]), ())]
+    open_calls = state.under_way
+    cancelled, after = said.Cancelled(by=by, in_flight=[call.call.call_id for call in open_calls]), (state.turn_id,) if state.turn_id else ()
+    facts: Facts = [(cancelled, ())]
+    changes: dict[str, Any] = {"status": "cancelled", "completed_at": now()}
     begun = [call for call in open_calls if call.subrun is None]  # the runs of agents' calls say themselves what is unknown
-    unknown = len(begun) + sum(1 for call in state.turn if call.is_in_doubt)  # an owner that winds up will know better
-    changes: dict[str, Any] = {"status": "cancelled", "completed_at": now(), "waiting_calls": unknown}
+    unsafe = [call for call in begun if call.call.name not in shop.tools or shop.tools.get(call.call.name).effect not in REPEATABLE]
     if not head.owner_is_alive:
         changes["owner"] = None
-        facts += [(in_doubt(call, head.owner, "cancel"), (state.turn_id,) if state.turn_id else ()) for call in begun]
+        language = state.input.language if state.input is not None else "en"
+        facts += [(in_doubt(call, head.owner, "cancel") if call in unsafe else stopped(call, language), after) for call in begun]
+    unknown = begun if head.owner_is_alive else unsafe  # an owner that winds up will know better
+    changes["waiting_calls"] = len(unknown) + sum(1 for call in state.turn if call.is_in_doubt)
     return facts, changes
 
 
@@ -153,5 +179,7 @@ def _requested(engine: Engine, trace_id: str, payload: Payload) -> bool:
     driver = engine.drivers.get(trace_id)
     if driver is None:
         raise TraceNotFound(trace_id, "it is not running here, and without a trace store nothing is recorded")
+    if isinstance(payload, said.Cancelled):
+        payload = replace(payload, in_flight=[call.call.call_id for call in driver.state.under_way])
     driver.request(payload)
     return True
