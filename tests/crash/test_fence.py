@@ -46,7 +46,7 @@ async def take_over(folder: Path, script: str, worker: ForkServerProcess) -> tup
             pass
         trace_id = traces[0].trace_id
         tools = driven.tools_of(journal, KillPoints(), folder)
-        async with AgentRunner(store.traces, tool_registry=tools, llm_call=model, config=driven.CONFIG) as runner:
+        async with AgentRunner(store.traces, None, store.states, tools, model, driven.CONFIG) as runner:
             await read_until(runner.watch(trace_id), "tool_executing")
             assert worker.pid is not None
             os.kill(worker.pid, signal.SIGSTOP)
@@ -153,5 +153,5 @@ async def test_a_cancel_from_another_process_names_what_is_in_flight(is_killed: 
     assert (item.call_id, item.reason, item.arguments, item.attempt) == ("1.0", "in_doubt", {"n": 1}, 1)
     assert item.asked_at == next(step.created_at for step in steps if step.step_type == "tool_started")
     assert item.worker is not None
-    assert item.worker.split("|")[3] == str(worker_pid)
+    assert item.worker.split("|")[2] == str(worker_pid)
     assert len(left) == (1 if is_killed else 0), "an owner that winds up knows better"

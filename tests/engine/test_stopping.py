@@ -22,7 +22,7 @@ from agent.testing.scripted import StreamingScriptedLLM, asks, tool_request
 from agent.tools.context import ToolContext
 from agent.tools.registry import ToolRegistry
 
-SCRIPT = [
+SCRIPT: list[Any] = [
     asks(tool_request("pay", {"n": 1})),
     asks(tool_request("pay", {"n": 2}), tool_request("look", {"n": 3}), tool_request("pay", {"n": 4}), tool_request("count", {"n": 5})),
     asks(tool_request("look_in_thread", {"n": 6}), tool_request("pay", {"n": 7})),
@@ -170,7 +170,11 @@ async def abandoned_at(turn: int, store: Store) -> bool:
     world, before = World(), asyncio.all_tasks()
     runner = AgentRunner(store.traces, None, store.states, tools_of(world), StreamingScriptedLLM(SCRIPT), AgentConfig(parallel_tools=3))
     reader = asyncio.ensure_future(collect(runner.run("go", tools=["pay", "look", "look_in_thread", "count"])))
-    turns = Turns(turn, lambda: None if reader.done() else reader.cancel() and None)
+
+    def stop_reading() -> None:
+        reader.cancel()
+
+    turns = Turns(turn, stop_reading)
     await asyncio.wait((reader,))
     was_over, turns.is_over = not reader.cancelled(), True
     for trace in await store.traces.list_traces():

@@ -7,7 +7,7 @@ from typing import Any
 import agent.models.payloads as said
 from agent.clock import now
 from agent.core.decide import REPEATABLE
-from agent.core.fold import advance, fold
+from agent.core.fold import advance, fold, start
 from agent.core.state import CallState, RunState
 from agent.core.subruns import usage_of
 from agent.core.telling import totals
@@ -24,8 +24,6 @@ from agent.storage.protocols import TraceHead, TraceLog
 Facts = list[tuple[Payload, tuple[str, ...]]]
 """Payloads, each with the steps that it rests on."""
 Build = Callable[[TraceHead], tuple[Facts, dict[str, Any]]]
-
-PAGE = 64  # steps that are looked at at once: so few are read without a pause, in which a quick run would end
 
 
 async def append_outside(log: TraceLog, trace_id: str, build: Build, attempts: int, uid: str | None = None) -> list[Step]:
@@ -137,12 +135,14 @@ async def _settle_below(engine: Engine, log: TraceLog, trace_id: str, calls: Seq
 async def _record_cancel(engine: Engine, log: TraceLog, trace_id: str, by: str | None, uid: str | None) -> None:
     head = await head_of(log, trace_id, uid)
     here = engine.driver_of(trace_id)
-    state = here.state if here is not None else fold(await log.read_steps(trace_id))
+    state = start()
     for _ in range(engine.shop.config.max_append_attempts):
         if head.trace.status == "cancelled":
             return
-        while head.next_sequence > state.next_sequence and (steps := await log.read_steps(trace_id, after=state.next_sequence - 1, limit=PAGE)):
-            state = fold(steps, state)
+        if here is not None and not here.ended.is_set():
+            state = here.state  # no look at the disk, during which a quick run would end; what is being announced now will not get control
+        elif head.next_sequence > state.next_sequence:
+            state = fold(await log.read_steps(trace_id, after=state.next_sequence - 1), state)
         facts, changes = _cancelling(engine.shop, head, state, by)
         try:
             await log.add_steps(trace_id, _steps(head, facts), changes=changes)

@@ -26,6 +26,7 @@ class UnderWay:
         self.shop, self.trace, self.decider, self.below = shop, trace, decider, below
         self.worker, self.worker_before = worker, worker_before
         self.staged: dict[str, StagedStates] = {}  # of transactional calls that ended, until their results are recorded
+        self._begun: set[str] = set()  # what got control here
         self._tasks: dict[str, asyncio.Task[Outcome | Interrupted]] = {}
         self._contexts: dict[str, ToolContext] = {}
 
@@ -35,6 +36,7 @@ class UnderWay:
     async def run(self, state: RunState, call: CallState) -> Outcome:
         """Run a call in this very task and return what came of it."""
         call_id = call.call.call_id
+        self._begun.add(call_id)
         plan = self.decider.plan_of(state, call)
         context = self._contexts[call_id] = self.decider.context_of(call)
         staged = stage_for(self.shop, self.trace, plan, context)
