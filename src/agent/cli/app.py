@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.commands import approvals, chat, database, doctor, feedback, run, runs, step, stopping, tools
+from agent.cli.commands import approvals, chat, database, doctor, feedback, forking, run, runs, step, stopping, tools
 
 app = typer.Typer(
     name="seasoned",
@@ -38,6 +38,8 @@ app.command("chat")(chat.chat)
 app.command("resume")(run.resume)
 app.command("pause")(stopping.pause)
 app.command("cancel")(stopping.cancel)
+app.command("fork")(forking.fork)
+app.command("replay")(forking.replay)
 app.add_typer(runs.app, name="runs")
 app.add_typer(step.app, name="step")
 app.add_typer(approvals.app, name="approvals")

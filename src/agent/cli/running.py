@@ -20,6 +20,7 @@ from agent.cli.policing import guarded_config, policy_specs
 from agent.cli.project_file import Project
 from agent.cli.toolbox import Toolbox, Wanted, open_toolbox, split_names
 from agent.config import AgentConfig
+from agent.core.fold import fold
 from agent.errors import ConfigInvalid, LimitNotRaised, RunError
 from agent.events import AgentEvent
 from agent.models.payloads import Input, payload_of
@@ -230,7 +231,9 @@ async def _never(**_: Any) -> dict[str, Any]:
 
 
 async def input_of(store: Store, trace: Trace) -> Input:
-    """Return what a run began with; an empty one where that cannot be read."""
+    """Return what a run began with, of a fork with its changes; an empty one where that cannot be read."""
+    if trace.fork_at is not None:
+        return fold(await store.traces.read_steps(trace.trace_id)).input or Input()
     steps = await store.traces.read_steps(trace.trace_id, limit=1)
     payload = payload_of(steps[0]) if steps else None
     return payload if isinstance(payload, Input) else Input()

@@ -60,6 +60,23 @@ def tail(
     raise typer.Exit(asyncio.run(tail_run(place_of(load_project(config), db, uid), trace_id, after=after, is_json=is_json)))
 
 
+@app.command("diff")
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="A run's id, or a beginning of it.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another run's.")],
+    db: Db = None,
+    uid: Uid = None,
+    config: Config = None,
+    is_json: Json = False,
+) -> None:
+    """Show how run B differs from run A: steps that only one of them has, and results, arguments and answers that changed."""
+    from agent.cli.comparing import diff_runs
+    from agent.cli.place import place_of
+    from agent.cli.project_file import load_project
+
+    asyncio.run(diff_runs(place_of(load_project(config), db, uid), first, second, is_json=is_json))
+
+
 @app.command("export")
 def export(
     trace_id: TraceId,
