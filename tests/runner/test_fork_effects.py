@@ -148,3 +148,29 @@ async def test_an_idempotent_call_that_was_inherited_keeps_its_key(make: Any, a_
         await collect(make(llm=ScriptedLLM(["ok"], by_calls=True)).resume(fork_id))
 
     assert keys == [(f"{trace_id}/1.0", f"{trace_id}/1")] * 3
+
+
+async def test_an_agent_that_the_parent_called_is_asked_about_and_then_carried_out_by_a_run_of_the_forks_own(
+    make: Any, store: Store, done: list[str], tools: ToolRegistry
+) -> None:
+    tools.add_agent("helper", "Helps.", tools=["send"])
+
+    def line(messages: list[dict[str, Any]]) -> Any:
+        if messages[-1]["role"] == "tool":
+            return "the end"
+        return SEND if messages[-1]["content"] == "help" else asks(tool_request("helper", {"task": "help"}))
+
+    runner = make(llm=ScriptedLLM([line, line]))
+    events = await collect(runner.run("go", tools=["helper"], enable_memory=False))
+    trace_id = events[0].data["trace_id"]
+    for at in (0, 1, 3):
+        fork_id = await runner.fork(trace_id, at)
+        assert (await collect(runner.resume(fork_id)))[-1].type == "trace_waiting"
+        (item,) = await runner.pending(trace_id=fork_id)
+        assert (item.tool_name, item.reason) == ("helper", "policy")
+    assert done == ["send ann"]
+    await runner.decide(fork_id, item.call_id, "approve")
+    assert (await collect(runner.resume(fork_id)))[-1].type == "trace_completed"
+
+    assert done == ["send ann", "send ann"]
+    assert await store.traces.get_trace(f"{fork_id}.{item.call_id}") is not None

@@ -57,7 +57,7 @@ def _undecided(call: CallState, results: Mapping[str, str]) -> CallState:
         return call
     decision = None if call.decision is not None and call.decision.verdict in REUSABLE else call.decision
     resolution = None if call.resolution is not None and call.resolution.outcome == "retry" else call.resolution
-    return replace(call, started_epoch=None, started_at=None, attempt=0, decision=decision, resolution=resolution)
+    return replace(call, started_epoch=None, started_at=None, attempt=0, decision=decision, resolution=resolution, subrun=None)
 
 
 def _as(kind: type[P], data: Any) -> P | None:

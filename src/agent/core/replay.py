@@ -182,11 +182,16 @@ def _open(state: RunState, call_id: str) -> CallState | None:
     return call if call is not None and call.result is None else None
 
 
+def _waits_for_a_word(call: CallState) -> bool:
+    """Whether nothing can happen to a call before a person's word; one that a run carries out may go on, or end, with that run."""
+    return call.is_waiting and (call.doubt is not None or not call.is_suspended)
+
+
 def _tool_started(state: RunState, _before: Step | None, _step: Step, payload: said.ToolStarted) -> Verdict:
     call = _open(state, payload.call_id)
     if call is None:
         return Difference("no such call is open")
-    if call.is_waiting:
+    if _waits_for_a_word(call):
         return Difference("the call waits for a person, and began all the same")
     if call.decision is not None and call.decision.verdict not in ("approve", "edit"):
         return Difference(f"a person's word on the call was {call.decision.verdict}, and it began all the same")
@@ -201,7 +206,7 @@ def _tool_call(state: RunState, _before: Step | None, _step: Step, payload: said
         return Difference("no such call is open")
     if payload.is_executed and call.started_epoch is None:
         return Difference("the call ran without having been announced", f"tool_started of call {payload.call_id}")
-    if call.is_waiting:
+    if _waits_for_a_word(call):
         return Difference("the call waits for a person, and was settled all the same")
     return None
 

@@ -13,7 +13,7 @@ from agent.engine.beginning import task_text
 from agent.engine.engine import Engine
 from agent.engine.fork_changes import checked_fork_changes
 from agent.engine.log import as_trace_log, head_of
-from agent.engine.parted import Parted, parted, told_of
+from agent.engine.parted import Parted, is_unsafe, parted, told_of
 from agent.errors import BadInput, Unsupported
 from agent.ids import new_id
 from agent.models.payloads import Payload
@@ -99,7 +99,7 @@ def _asked_again(engine: Engine, state: RunState, kept: Sequence[Step], past: Pa
         if request is None or call.is_in_doubt or not call.is_waiting:
             continue
         tool = engine.shop.tools.get(name) if name in engine.shop.tools else None
-        made = past.found(tool, name, call.arguments) if tool is None or tool.effect == "unsafe" else None
+        made = past.found(tool, name, call.arguments) if tool is None or is_unsafe(tool) else None
         expires_at = None if request.expires_at is None else now().timestamp() + request.expires_at - asked_at.get(call.request_id or "", request.expires_at)
         if made is not None:
             detail = told_of(made) if request.detail is None else f"{told_of(made)} {request.detail}"

@@ -70,7 +70,7 @@ class Parted:
 
     def checked(self, plan: Plan, state: RunState, call: CallState, language: str) -> Plan:
         """Return the plan of a call that nothing has been decided about: to ask, where such a call was made already."""
-        if plan.kind == "refuse" or plan.tool is None or plan.tool.effect != "unsafe":
+        if plan.kind == "refuse" or plan.tool is None or not is_unsafe(plan.tool):
             return plan
         found = self.found(plan.tool, call.call.name, plan.arguments)
         if found is None:
@@ -87,6 +87,11 @@ class Parted:
         wanted = canonical_hash(arguments)
         made = [m for ancestor in self._ancestors for m in ancestor.made.values() if m.call.call.name == name]
         return next((m for m in reversed(made) if wanted in _hashes(tool, m.call)), None)
+
+
+def is_unsafe(tool: Tool) -> bool:
+    """Whether a call of the tool is not to be made a second time unasked; whatever an agent's tools are, its call may be."""
+    return tool.effect == "unsafe" or (tool.agent is not None and tool.effect != "read")
 
 
 def _hashes(tool: Tool | None, call: CallState) -> set[str]:
