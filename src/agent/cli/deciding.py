@@ -22,7 +22,7 @@ from agent.clock import now
 from agent.engine.approvals import MAX_TEXT_CHARS, OUTCOMES
 from agent.errors import AgentError, BadInput, InDoubt, NotInDoubt, NotPending
 from agent.models.approval import Approval
-from agent.models.trace import Trace
+from agent.models.trace import Trace, root_id_of
 from agent.models.value import Value
 from agent.runner import AgentRunner
 from agent.storage.protocols import Store
@@ -83,7 +83,7 @@ async def show_waiting(place: Place, wanted: str, call: str | None, *, is_json: 
     async with opened(place) as store, AgentRunner(store.traces) as runner:
         trace = await find_trace(store.traces, wanted, place.uid)
         items = await runner.pending(place.uid, trace.trace_id)
-    item = next((item for item in items if item.call_id == (call or _only(trace, items))), None)
+    item = _meant(trace, items, call)
     if item is None:
         raise NotPending(f"call {call} of run {trace.trace_id} does not wait for anyone; {_waiting_text(trace, items)}")
     if is_json:
@@ -96,7 +96,7 @@ async def show_waiting(place: Place, wanted: str, call: str | None, *, is_json: 
     for line in command_lines(item, options):
         say(line)
     if trace.status != "cancelled":
-        say(f"then go on with (or add --resume above):\n  seasoned resume {trace.trace_id}{options}")
+        say(f"then go on with (or add --resume above):\n  seasoned resume {root_id_of(trace.trace_id)}{options}")
 
 
 def _facts(item: Approval) -> list[tuple[str, str]]:
@@ -114,25 +114,33 @@ def _facts(item: Approval) -> list[tuple[str, str]]:
         ("expires", expires + (" (it is over)" if item.expires_at is not None and item.expires_at <= now() else "")),
         ("attempt", str(item.attempt)),
     ]
-    return facts + ([("worker", one_line(item.worker))] if item.worker else [])
+    chain = [("asked by", f"call {asker.call_id} of run {asker.trace_id}, for {one_line(asker.tool_name)}") for asker in item.asked_by]
+    return facts + ([("worker", one_line(item.worker))] if item.worker else []) + chain
 
 
-def _only(trace: Trace, items: Sequence[Approval]) -> str:
-    """Return the id of the one call that waits.
+def _meant(trace: Trace, items: Sequence[Approval], call: str | None) -> Approval | None:
+    """Return the call that is named: of the run itself, or of one below it; without a name the one call that waits. None: it does not wait.
 
     Raises:
-        NotPending, BadInput: there is none, or there are several.
+        NotPending, BadInput: none is named, and there is none, or there are several; or several have this name.
     """
-    if not items:
+    if call is None and not items:
         raise NotPending(f"no call of run {trace.trace_id} waits for anyone; {_waiting_text(trace, items)}")
-    if len(items) > 1:
-        raise BadInput(f"{len(items)} calls of run {trace.trace_id} wait: name one of {', '.join(item.call_id for item in items)}")
-    return items[0].call_id
+    named = [item for item in items if call in (None, item.call_id)]
+    own = [item for item in named if item.trace_id == trace.trace_id] if call is not None else []
+    found = own or named
+    if len(found) > 1:
+        raise BadInput(f"{len(found)} calls of run {trace.trace_id} wait: name one of {_names(trace, found)}")
+    return found[0] if found else None
+
+
+def _names(trace: Trace, items: Sequence[Approval]) -> str:
+    return ", ".join(item.call_id if item.trace_id == trace.trace_id else f"{item.call_id} of run {item.trace_id}" for item in items)
 
 
 def _waiting_text(trace: Trace, items: Sequence[Approval]) -> str:
     if items:
-        return f"these do: {', '.join(item.call_id for item in items)}"
+        return f"these do: {_names(trace, items)}"
     return f"all is decided, go on with: seasoned resume {trace.trace_id}" if trace.status == "waiting" else f"the run is {trace.status}"
 
 
@@ -174,19 +182,21 @@ async def _record(chosen: Chosen, record: Record, changes: dict[str, Any] | None
     job = chosen.job
     async with opened(job.place) as store:
         trace = await find_trace(store.traces, chosen.trace, job.place.uid)
+        async with AgentRunner(store.traces) as runner:
+            item = _meant(trace, await runner.pending(job.place.uid, trace.trace_id), chosen.call)
+        if item is not None and item.trace_id != trace.trace_id:
+            trace = await find_trace(store.traces, item.trace_id, job.place.uid)  # a run below asks
         tools = await _tools(job, store, trace) if changes else Toolbox.empty()
         async with AgentRunner(store.traces, tool_registry=tools.registry) as runner:
-            items = await runner.pending(job.place.uid, trace.trace_id)
-            hashes = {item.call_id: item.args_hash for item in items}
-            call_id = chosen.call or _only(trace, items)
+            call_id = item.call_id if item is not None else str(chosen.call)
             try:
-                decided = await record(runner, trace, call_id, hashes.get(call_id, ""))  # what did not wait just now, nobody has looked at
+                decided = await record(runner, trace, call_id, item.args_hash if item is not None else "")  # what did not wait, nobody has looked at
             except (InDoubt, NotInDoubt) as error:
                 what = str(error).partition(": ")[0]
                 show = f"seasoned approvals show {trace.trace_id} {call_id}{place_options(job.place) or ''}"
                 raise type(error)(f"{what}: `{show}` lists the commands that decide it") from None
     _tell_decided(chosen, trace, decided, changes or {})
-    return await resume_run(job, trace.trace_id) if chosen.may_resume else DONE
+    return await resume_run(job, root_id_of(trace.trace_id)) if chosen.may_resume else DONE
 
 
 def _tell_decided(chosen: Chosen, trace: Trace, decided: Approval, changes: dict[str, Any]) -> None:
@@ -196,7 +206,7 @@ def _tell_decided(chosen: Chosen, trace: Trace, decided: Approval, changes: dict
     verdict, call = str(decided.verdict), call_text(decided.tool_name, {**decided.arguments, **changes})
     tell(f"{WORDS.get(verdict, verdict)} by {one_line(str(decided.decided_by))}: {call}")
     if not chosen.may_resume and trace.status != "cancelled":
-        tell(f"go on with:\n  seasoned resume {trace.trace_id}{place_options(chosen.job.place) or ''}")
+        tell(f"go on with:\n  seasoned resume {root_id_of(trace.trace_id)}{place_options(chosen.job.place) or ''}")
 
 
 async def _tools(job: Job, store: Store, trace: Trace) -> Toolbox:

@@ -15,6 +15,7 @@ REASONS = {
     "policy": "a policy wants a person's agreement",
     "taint": "it rests on untrusted text",
     "repaired_arguments": "its arguments had to be repaired",
+    "subrun": "the agent that carries it out waits",
 }
 
 

@@ -110,6 +110,9 @@ class Outline:
                 yield number.append_text(call_line(call, self.signs, is_last=False))
             case said.ToolStarted():  # told with its result, or at the end
                 self._begun[payload.call_id] = step.sequence
+            case said.Subrun():
+                stands = f"is {one_line(payload.status, 20)}" if payload.status else "carries it out"
+                yield number.append(f"   {self.signs.branch}run {one_line(payload.trace_id, 200)} {stands}")
             case said.Input() if payload.is_resume:
                 yield number.append("resumed with other limits: " + one_line(payload.limits))
             case said.Input():

@@ -9,13 +9,14 @@ from agent.assemble import open_store, sqlite_path
 from agent.cli.project_file import Project
 from agent.config import ANONYMOUS
 from agent.errors import BadInput, StoreUnusable, TraceNotFound
-from agent.models.trace import Trace
+from agent.models.trace import Trace, is_subrun
 from agent.models.value import Value
 from agent.storage.protocols import Store, TraceLog
 
 DEFAULT_FOLDER = ".seasoned"
 DEFAULT_DB = f"sqlite:///{DEFAULT_FOLDER}/runs.db"
 LAST = "last"
+NEWEST_AT_ONCE = 20  # runs read at once while the newest is looked for
 PAGE = 500  # runs read at once while one is looked for by the beginning of its id
 
 
@@ -98,10 +99,10 @@ async def find_trace(log: TraceLog, wanted: str, uid: str) -> Trace:
         BadInput: several begin so.
     """
     if wanted == LAST:
-        newest = await log.list_traces(uid=uid, limit=1)
-        if not newest:
+        newest = await _newest(log, uid)
+        if newest is None:
             raise TraceNotFound(LAST, f"{uid!r} has no run in this store yet")
-        return newest[0]
+        return newest
     trace = await log.get_trace(wanted, uid=uid)
     if trace is not None:
         return trace
@@ -113,6 +114,17 @@ async def find_trace(log: TraceLog, wanted: str, uid: str) -> Trace:
     return found[0]
 
 
+async def _newest(log: TraceLog, uid: str) -> Trace | None:
+    """Return the newest run that nobody called: a sub-agent's goes on by its parent's."""
+    before: str | None = None
+    while page := await log.list_traces(uid=uid, limit=NEWEST_AT_ONCE, before=before):
+        found = next((trace for trace in page if not is_subrun(trace)), None)
+        if found is not None:
+            return found
+        before = page[-1].trace_id
+    return None
+
+
 async def _beginning_with(log: TraceLog, head: str, uid: str) -> list[Trace]:
     """Return runs whose id begins with `head`; ids ascend with time, so that the search ends where they are smaller."""
     found: list[Trace] = []
@@ -120,4 +132,5 @@ async def _beginning_with(log: TraceLog, head: str, uid: str) -> list[Trace]:
     while page := await log.list_traces(uid=uid, limit=PAGE, before=before):
         found += [trace for trace in page if trace.trace_id.startswith(head)]
         before = page[-1].trace_id
-    return found
+    ids = {trace.trace_id for trace in found}
+    return [trace for trace in found if not is_subrun(trace) or trace.parent_trace_id not in ids]  # those below a run that is meant are not

@@ -24,7 +24,7 @@ from agent.core.fold import fold
 from agent.errors import ConfigInvalid, LimitNotRaised, RunError
 from agent.events import AgentEvent
 from agent.models.payloads import Input, payload_of
-from agent.models.trace import Trace
+from agent.models.trace import Trace, root_id_of
 from agent.models.value import Value, replace
 from agent.runner import AgentRunner
 from agent.storage.protocols import Store
@@ -193,13 +193,13 @@ async def resume_run(job: Job, wanted: str, *, take_over: bool = False) -> int:
 
 def _cast_again(job: Job, trace: Trace, asked: Input) -> tuple[Toolbox, Choice]:
     """Return the tools and the model of a run that is taken up again."""
-    toolbox, kept = tools_again(job, trace, asked), kept_grants(trace.trace_id) or Grants()
+    toolbox, kept = tools_again(job, trace, asked), kept_grants(root_id_of(trace.trace_id)) or Grants()
     choice = choose_model(job.given.model or kept.model or asked.model or None, job.project, progress=Loading() if not job.is_json else None)
     return toolbox, choice
 
 
 def _guards_again(job: Job, trace: Trace) -> AgentConfig:
-    kept = kept_grants(trace.trace_id) or Grants()
+    kept = kept_grants(root_id_of(trace.trace_id)) or Grants()
     return guarded_config(job.project, job.given, kept.policies, [Path(folder) for folder in kept.folders])
 
 
@@ -209,7 +209,7 @@ def tools_again(job: Job, trace: Trace, asked: Input) -> Toolbox:
     Raises:
         ConfigInvalid: a tool that the run uses is not among those found.
     """
-    kept = kept_grants(trace.trace_id) or Grants()
+    kept = kept_grants(root_id_of(trace.trace_id)) or Grants()
     given, project = job.given, job.project
     names = split_names(given.tools) or tuple(kept.tools) or tuple(asked.tools or ())
     wanted = Wanted(
