@@ -43,6 +43,9 @@ class AgentConfig:
     max_tool_calls_per_turn: int = 1_000  # more are answered with an error, not run
     max_task_chars: int = 10_000_000
     max_agent_depth: int = 3  # how far agents may call agents: 1 is an agent as a tool of a run, 0 none at all
+    max_repeated_calls: int | None = 10  # turns in a row with the same call and the same result; the next is not run. None: no bound
+    max_output_repairs: int = 2  # how often a model is told what is wrong with an answer that does not fit the output type
+    final_answer_timeout_s: float = 60.0  # of the one answer after max_wall_s
     cancel_grace_s: float = 1.0  # between asking running tools to stop and stopping them
     follow_interval_s: float = 0.05  # how often another process's steps are looked for while somebody watches
     control_interval_s: float = 0.25  # the same while a run is driven here: a pause or cancel from elsewhere
@@ -56,7 +59,7 @@ class AgentConfig:
     compact_keep: float = 0.3  # share of it that the turns that stay may have
     keep_turns: int = 2  # turns that stay in any case
     compact_retry_after: int = 5  # model calls after an attempt that failed
-    limits: dict[str, Any] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)  # by name, for every run: see docs/how-to/limits.md
     secrets: dict[str, str] = field(default_factory=dict)  # name → value: replaced by [secret:NAME] wherever text enters
     redact_environment: bool = True  # also values of environment variables whose names end in KEY, TOKEN, SECRET or PASSWORD
 

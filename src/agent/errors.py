@@ -16,7 +16,7 @@ AgentError
 │   ├── FormatTooNew  ForeignFile
 ├── RunError                  what was asked does not fit the state of the run
 │   ├── AlreadyDecided  NotPending  ApprovalExpired  NotEditable  HashMismatch  InDoubt  NotInDoubt
-│   ├── ConversationBusy  LimitNotRaised
+│   ├── ConversationBusy  LimitNotRaised  DailyLimitReached
 ├── ModelError                a model call failed
 │   ├── ModelUnavailable (may be retried)  ModelRejected (may not)  ModelNotConfigured
 │   └── ContextTooLong        a ModelRejected: the prompt is longer than the model takes
@@ -24,6 +24,7 @@ AgentError
     ├── ToolArgumentsInvalid  ToolTimeout  ToolNotStarted  ToolRefused
 """
 
+from datetime import datetime
 from typing import Any
 
 
@@ -255,6 +256,19 @@ class ConversationBusy(RunError):
 
 class LimitNotRaised(RunError):
     """A run that reached a limit goes on only with a raised one."""
+
+
+class DailyLimitReached(RunError):
+    """A uid has used up what it may use in a day (UTC); `until` is when it may go on."""
+
+    def __init__(self, uid: str | None, limit: str, value: float, used: float, until: datetime) -> None:
+        super().__init__(
+            f"uid {uid!r} has used {used:.10g} of {limit}={value:.10g} today: it may go on from {until:%Y-%m-%d %H:%M} UTC on, or with a raised limit"
+        )
+        self.uid, self.limit, self.value, self.used, self.until = uid, limit, value, used, until
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.uid, self.limit, self.value, self.used, self.until)
 
 
 # ---- models

@@ -10,11 +10,12 @@ from agent.core.fold import RULE
 from agent.core.replay import Replay
 from agent.engine.approval_rules import ApprovalRules
 from agent.engine.approvals import decide_call, pending, resolve_call
-from agent.engine.beginning import Request, checked_limits, tenant
+from agent.engine.beginning import Request, tenant
 from agent.engine.calling import call_once
 from agent.engine.engine import Engine
 from agent.engine.feedback import give_feedback
 from agent.engine.forking import fork
+from agent.engine.limits import checked_limits
 from agent.engine.log import as_run_log
 from agent.engine.planning import PROBE
 from agent.engine.replaying import replay_run
@@ -84,6 +85,7 @@ class AgentRunner:
             Exception: whatever the model raised; the trace then ends `failed`.
         """
         self._model()
+        await self._engine.days.check(checked_limits(self.config.limits), tenant(uid))
         return await call_once(self._shop, self.trace_store if trace else None, messages=messages, model=model, tools=tools, uid=tenant(uid), keywords=kwargs)
 
     async def run(

@@ -158,6 +158,30 @@ def test_the_limit_ends_with_5_and_resume_raises_it(seasoned: Command) -> None:
     assert seasoned("resume", "last", "--max-iterations", "5").stdout == "the end\n"
 
 
+def test_any_limit_is_given_by_name_and_raised_by_name(seasoned: Command) -> None:
+    calculator = ["--tool", "calculator"]
+    limited = seasoned.run(ADD, ADD, "what I have", options=[*calculator, "--limit", "max_tool_calls=1"], code=5)
+    refused = seasoned("resume", "last", code=5)
+    wrong = seasoned("resume", "last", "--limit", "max_fun=1", code=2)
+
+    assert "limit reached: max_tool_calls = 1" in limited.stderr
+    assert f"seasoned resume {seasoned.last_id()} --limit max_tool_calls=10" in limited.stderr
+    assert "--limit max_tool_calls=" in refused.stderr
+    assert "the names are max_iterations, max_tool_calls" in wrong.stderr
+    assert "no whole number" in seasoned("resume", "last", "--limit", "max_tool_calls=many", code=2).stderr
+    seasoned.script(ADD, ADD, "what I have", "the end")
+    assert seasoned("resume", "last", "--limit", "max_tool_calls=5").stdout == "the end\n"
+
+
+def test_limits_of_the_file_hold_and_a_daily_one_refuses_the_next_run(seasoned: Command) -> None:
+    (seasoned.folder / "seasoned.toml").write_text("[limits]\nmax_runs_per_day = 1\nmax_total_tokens = 1\nmax_repeated_calls = 3")
+    limited = seasoned.run(ADD, "what I have", options=["--tool", "calculator"], code=5)
+    refused = seasoned.run("hi", code=5)
+
+    assert "limit reached: max_total_tokens = 1" in limited.stderr
+    assert "max_runs_per_day=1 today: it may go on from" in refused.stderr
+
+
 def test_a_conversation_goes_on(seasoned: Command) -> None:
     seasoned.run("one", options=["--conversation", "c1"])
     seasoned.run("two", options=["--conversation", "c1"])

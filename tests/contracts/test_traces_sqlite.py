@@ -9,9 +9,10 @@ import pytest
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.traces import SqliteTraceStore
 from agent.testing.contracts.traces import TraceLogContract
+from agent.testing.contracts.usage import UsageLogContract
 
 
-class TestSqliteTraces(TraceLogContract):
+class TestSqliteTraces(TraceLogContract, UsageLogContract):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[SqliteTraceStore]:
         database = await Database.open(tmp_path / "runs.db")
@@ -21,7 +22,7 @@ class TestSqliteTraces(TraceLogContract):
         await database.close()
 
 
-class TestSqliteTracesOfAServer(TraceLogContract):
+class TestSqliteTracesOfAServer(TraceLogContract, UsageLogContract):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[SqliteTraceStore]:
         database = await Database.open(tmp_path / "runs.db", may_block_loop=False)
@@ -42,7 +43,7 @@ class _Reopened:
         return getattr(self.writer if name in writes else self.reader, name)
 
 
-class TestSqliteTracesOfAnotherStore(TraceLogContract):
+class TestSqliteTracesOfAnotherStore(TraceLogContract, UsageLogContract):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[Any]:
         databases = [await Database.open(tmp_path / "runs.db") for _ in range(2)]

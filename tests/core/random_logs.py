@@ -7,8 +7,9 @@ from typing import Any
 import agent.models.payloads as said
 from agent.clock import now
 from agent.core.compact import Window, folding_of
-from agent.core.decide import Action, Attend, Begin, CallModel, Conclude, MarkInDoubt, Open, ReachLimit, ReadMemory, Rest, Settle, Wait, decide
+from agent.core.decide import Action, Attend, Begin, CallModel, Conclude, CutOff, MarkInDoubt, Open, ReachLimit, ReadMemory, Rest, Settle, Wait, decide
 from agent.core.fold import advance, start
+from agent.core.limits import Outside, calls_beyond
 from agent.core.messages import Messages
 from agent.core.state import CallState, RunState
 from agent.models.payloads import PAYLOADS, Payload
@@ -19,7 +20,24 @@ SLOTS = 3
 IDS = ("a", "b", "call_1_0", "call_1_1", "call_2_0", "call_3_0", "call_3_1", "", None, 7, "x" * 300)
 NAMES = ("look", "put", "pay", "nobody", "", "two words", "名", "n" * 90, None, 5)
 ARGUMENTS = ("{}", '{"x": 1}', "", "{", "[1]", "null", '{"x": NaN}', ' {"x": 1}', '{"x": 1e999}', ' {"x": "\\ud800"}', None, {"x": [1, {"y": None}]}, 3, ["{}"])
-FIELDS = ("call_id", "result", "response", "tool_calls", "task", "messages", "system", "block", "outcome", "verdict", "content", "is_resume", "continues", "x")
+FIELDS = (
+    "call_id",
+    "result",
+    "response",
+    "tool_calls",
+    "task",
+    "messages",
+    "system",
+    "block",
+    "outcome",
+    "verdict",
+    "content",
+    "is_resume",
+    "continues",
+    "limits",
+    "limit",
+    "x",
+)
 
 
 def any_json(rng: Random, depth: int = 0) -> Any:
@@ -82,6 +100,9 @@ class RandomRun:
             tools=list(EFFECTS),
             model="m",
             max_iterations=rng.choice((0, 1, 3, 5, None)),
+            limits=rng.choice(
+                ({}, {}, {"max_tool_calls": 4, "max_cost": 2.0}, {"max_total_tokens": 20, "max_wall_s": 1}, {"max_cost": "x", "max_tool_calls": []})
+            ),
             enable_memory=rng.random() < 0.5,
             memory_placement=rng.choice(("user", "system")),
             language=rng.choice(("en", "zh")),
@@ -93,7 +114,8 @@ class RandomRun:
             if self.is_over:
                 break
             self._meet_the_world()
-            self._act(decide(self.state, self.epoch, EFFECTS, SLOTS))
+            time_is_up = Outside("max_wall_s", 1, ends_calls=True, is_final_over=self.rng.random() < 0.3)
+            self._act(decide(self.state, self.epoch, EFFECTS, SLOTS, None, time_is_up if self.rng.random() < 0.05 else None))
         return self
 
     def _meet_the_world(self) -> None:
@@ -128,8 +150,8 @@ class RandomRun:
 
     def _act(self, action: Action) -> None:
         match action:
-            case CallModel(is_final):
-                self._call_model(is_final=is_final)
+            case CallModel(is_final, limit):
+                self._call_model(limit if is_final else None)
             case ReadMemory():
                 self._add(self.rng.choice((said.MemoryRead(skills_count=1, block="known: x"), said.MemoryRead(error="gone"))))
             case Conclude():
@@ -145,7 +167,12 @@ class RandomRun:
         rng = self.rng
         match action:
             case Open(calls):
-                self._add(*[self._opened(call) for call in rng.sample(calls, rng.randint(1, len(calls)))])
+                beyond = calls_beyond(self.state, calls)
+                self._add(*[self._kept_back(call, "max_tool_calls") for call in beyond])
+                calls = tuple(call for call in calls if call not in beyond)
+                self._add(*[self._opened(call) for call in rng.sample(calls, rng.randint(min(1, len(calls)), len(calls)))])
+            case CutOff(calls, limit):
+                self._add(*[self._kept_back(call, limit) for call in calls])
             case Begin(calls):
                 self._add(*[said.ToolStarted(call_id=c.call.call_id, attempt=c.attempt + 1) for c in calls])
             case Attend(calls):
@@ -159,7 +186,10 @@ class RandomRun:
             case _:
                 raise AssertionError(action)
 
-    def _call_model(self, *, is_final: bool) -> None:
+    def _kept_back(self, call: CallState, limit: str) -> said.ToolCall:
+        return said.ToolCall(call_id=call.call.call_id, tool_name=call.call.name, result="a limit", is_executed=False, limit=limit)
+
+    def _call_model(self, limit: str | None) -> None:
         rng = self.rng
         if rng.random() < 0.05:
             self._add(said.Failure(error="no", action="CallModel"))
@@ -167,7 +197,15 @@ class RandomRun:
         calls = any_tool_calls(rng) if rng.random() < 0.8 else None
         text = rng.choice(("", "I see.", "文"))
         self._add(
-            said.LlmCall(response=text, tool_calls=calls or None, prompt_tokens=3, completion_tokens=1, cost=rng.choice((None, 0.5)), is_final_call=is_final)
+            said.LlmCall(
+                response=text,
+                tool_calls=calls or None,
+                prompt_tokens=3,
+                completion_tokens=1,
+                cost=rng.choice((None, 0.5)),
+                is_final_call=limit is not None,
+                limit=limit,
+            )
         )
 
     def _opened(self, call: CallState) -> Payload:
@@ -203,7 +241,9 @@ class RandomRun:
             self.epoch += 1
         elif status == "limit_reached" and self.rng.random() < 0.7:
             self.epoch += 1
-            self._add(said.Input(max_iterations=self.state.iterations + 2, limits={"max_iterations": self.state.iterations + 2}, is_resume=True))
+            more = self.state.iterations + 2
+            raised = {"max_iterations": more, "max_tool_calls": self.state.used.tool_calls + 2, "max_total_tokens": 10**6, "max_cost": 1e6}
+            self._add(said.Input(max_iterations=more, limits=raised, is_resume=True))
         else:
             self.is_over = True
 

@@ -271,7 +271,12 @@ async def test_secrets_of_the_environment_are_nowhere_on_the_disk(tmp_path: Path
         ({"tools": 5}, "tools must be a list or left out, not 5"),
         ({"messages": 5}, "messages must be a list or left out, not 5"),
         ({"limits": "many"}, "limits must be a dict"),
-        ({"limits": {"max_cost": 1}}, "no limit is called 'max_cost'; there are: max_iterations"),
+        ({"limits": {"max_fun": 1}}, "no limit is called 'max_fun'; there are: max_iterations, max_tool_calls"),
+        ({"limits": {"max_cost": float("nan")}}, "max_cost must be a number from 0 on, not nan"),
+        ({"limits": {"max_wall_s": -1}}, "max_wall_s must be a number from 0 on, not -1"),
+        ({"limits": {"max_total_tokens": 1.5}}, "max_total_tokens must be a whole number from 0 on, not 1.5"),
+        ({"limits": {"max_repeated_calls": 0}}, "max_repeated_calls must be a whole number from 1 on, not 0"),
+        ({"limits": {"max_tool_calls": True}}, "max_tool_calls must be a whole number from 0 on, not True"),
         ({"limits": {"max_iterations": "many"}}, "max_iterations must be a whole number from 0 on, not 'many'"),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agent.assemble import open_store
+from agent.config import AgentConfig
 from agent.core.fold import fold
 from agent.models.memory import Experience
 from agent.runner import AgentRunner
@@ -217,7 +218,8 @@ async def test_a_watcher_of_a_fork_is_told_what_it_inherited(make: Any, a_run: A
 async def test_a_fork_of_a_long_run_takes_no_more_than_of_a_short_one(tmp_path: Path, length: int, tools: Any) -> None:
     path = tmp_path / "runs.db"
     async with open_store(f"sqlite:///{path}") as store:
-        async with AgentRunner(store.traces, tool_registry=tools, llm_call=ScriptedLLM([LOOK] * length + ["end"], by_calls=True)) as runner:
+        config = AgentConfig(max_repeated_calls=None)
+        async with AgentRunner(store.traces, tool_registry=tools, llm_call=ScriptedLLM([LOOK] * length + ["end"], by_calls=True), config=config) as runner:
             events = await collect(runner.run("go", tools=["look"], max_iterations=length + 1, enable_memory=False))
             await store.traces.backup(tmp_path / "before.db")
             fork_id = await runner.fork(events[0].data["trace_id"], 3 * length)

@@ -22,6 +22,7 @@ class Given(Value, frozen=True, kw_only=True):
     root: Path | None = None
     hosts: list[str] | None = None
     max_iterations: int | None = None
+    limits: dict[str, Any] = {}
     memory: bool | None = None
     policies: list[str] | None = None
     taint: Taint | None = None
@@ -35,6 +36,7 @@ class Cast(Value, frozen=True, kw_only=True):
     wanted: Wanted
     agent_type: str | None
     max_iterations: int | None
+    limits: dict[str, Any]
     memory: bool | None
     settings: dict[str, Any]
 
@@ -56,6 +58,7 @@ def cast_of(given: Given, project: Project) -> Cast:
         wanted=Wanted(names=names, modules=modules, root=root, hosts=split_names(hosts)),
         agent_type=entry.agent_type or given.agent or project.top.agent,
         max_iterations=given.max_iterations if given.max_iterations is not None else entry.max_iterations,
+        limits=given.limits,
         memory=given.memory if given.memory is not None else entry.memory,
         settings=entry.settings,
     )
@@ -71,8 +74,12 @@ def config_of(project: Project) -> AgentConfig:
     config = AgentConfig()
     for name in project.limits.__struct_fields__:
         value = getattr(project.limits, name)
-        if value is not None:
+        if value is None:
+            continue
+        if hasattr(config, name):
             setattr(config, name, value)
+        else:
+            config.limits[name] = value
     config.language = project.top.language or config.language
     return config
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from agent.cli.asking import waiting_lines
 from agent.cli.board import Board
 from agent.cli.faces import Face, JsonFace, print_totals
+from agent.cli.limiting import raise_option
 from agent.cli.outlet import say, say_json, tell
-from agent.errors import AgentError, BadInput, LimitNotRaised, ModelNotConfigured, NotFound
+from agent.errors import AgentError, BadInput, DailyLimitReached, LimitNotRaised, ModelNotConfigured, NotFound
 from agent.models.approval import Approval
 
 DONE, FAILED, USAGE, RESTS, CANCELLED, LIMIT = 0, 1, 2, 3, 4, 5
@@ -31,7 +32,7 @@ _HEADS = {
 
 def code_of(error: BaseException) -> int:
     """Return the exit code of an error: 2 where what was handed in cannot be used and nothing was done, else 1."""
-    if isinstance(error, LimitNotRaised):
+    if isinstance(error, LimitNotRaised | DailyLimitReached):
         return LIMIT
     return USAGE if isinstance(error, BadInput | NotFound | ModelNotConfigured) else FAILED
 
@@ -75,9 +76,8 @@ def _advice(status: str, board: Board, waiting: Sequence[Approval], options: str
     if status == "completed":
         return [show, f'  seasoned feedback add {run} --correction "…"']
     if status == "limit_reached":
-        used = board.ending.data.get("value") if board.ending is not None else 0
-        more = (used if isinstance(used, int) else 0) + 10
-        return [f"{resume} --max-iterations {more}", show]
+        reached = board.ending.data if board.ending is not None else {}
+        return [f"{resume} {raise_option(str(reached.get('limit')), reached.get('value'))}", show]
     if status == "paused":
         return [f"go on with:\n{resume}"]
     if status == "failed":

@@ -33,4 +33,12 @@ Taint = Annotated[
 Root = Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The folder below which read_file and list_files may read.")]
 AllowHost = Annotated[list[str] | None, typer.Option("--allow-host", metavar="HOST", help="A host that http_get may fetch from; repeat for more.")]
 MaxIterations = Annotated[int | None, typer.Option("--max-iterations", min=0, metavar="N", help="Model calls at most. [default: 10]")]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="NAME=VALUE",
+        help="A limit on the run, such as max_cost=0.5, max_total_tokens=20000, max_tool_calls=5 or max_wall_s=60; repeat for more.",
+    ),
+]
 Memory = Annotated[bool | None, typer.Option("--memory/--no-memory", help="Whether the run reads what was learnt. [default: yes]")]

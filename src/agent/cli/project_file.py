@@ -18,6 +18,7 @@ MAX_BYTES = 1_000_000
 _SECRETS = re.compile(r"(^|_)(key|token|secret|password|credentials?)$")
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Some = Annotated[int, msgspec.Meta(ge=1)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -60,7 +61,7 @@ class ToolsEntry(Value, frozen=True, kw_only=True):
 
 
 class LimitsEntry(Value, frozen=True, kw_only=True):
-    """`[limits]`: bounds on every run; each is a field of `AgentConfig`."""
+    """`[limits]`: bounds on every run; each is a field of `AgentConfig`, or one of its `limits`."""
 
     max_iterations: Count | None = None
     parallel_tools: Some | None = None
@@ -76,6 +77,16 @@ class LimitsEntry(Value, frozen=True, kw_only=True):
     memory_limit: Count | None = None
     memory_max_chars: Some | None = None
     memory_timeout_s: Seconds | None = None
+    max_tool_calls: Count | None = None
+    max_total_tokens: Count | None = None
+    max_cost: Amount | None = None
+    max_wall_s: Amount | None = None
+    max_repeated_calls: Some | None = None
+    max_output_repairs: Count | None = None
+    final_answer_timeout_s: Seconds | None = None
+    max_runs_per_day: Count | None = None
+    max_tokens_per_day: Count | None = None
+    max_cost_per_day: Amount | None = None
 
 
 class ProjectFile(Value, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from agent.cli.endings import RESTS, close_run, code_of, say_rest, sentence_of, 
 from agent.cli.faces import Face, face_of, say_error
 from agent.cli.grants import Grants, keep_grants, kept_grants
 from agent.cli.interrupts import Interrupts
+from agent.cli.limiting import raise_option
 from agent.cli.loading import Loading
 from agent.cli.model_choice import Choice, choose_model
 from agent.cli.outlet import tell
@@ -21,9 +22,10 @@ from agent.cli.project_file import Project
 from agent.cli.toolbox import Toolbox, Wanted, open_toolbox, split_names
 from agent.config import AgentConfig
 from agent.core.fold import fold
+from agent.core.limits import DAILY
 from agent.errors import ConfigInvalid, LimitNotRaised, RunError
 from agent.events import AgentEvent
-from agent.models.payloads import Input, payload_of
+from agent.models.payloads import Input, LimitReached, payload_of
 from agent.models.trace import Trace, root_id_of
 from agent.models.value import Value, replace
 from agent.runner import AgentRunner
@@ -71,6 +73,7 @@ async def run_once(job: Job, store: Store, cast: Cast, toolbox: Toolbox, choice:
             agent_type=cast.agent_type,
             uid=job.place.uid,
             max_iterations=cast.max_iterations,
+            limits=cast.limits,
             enable_memory=cast.memory,
             conversation_id=job.conversation,
             **{**choice.settings, **cast.settings},
@@ -174,10 +177,12 @@ async def resume_run(job: Job, wanted: str, *, take_over: bool = False) -> int:
         trace = await find_trace(store.traces, wanted, job.place.uid)
         if trace.status in ("completed", "cancelled"):
             return say_rest(trace.status, await answer_of(store, trace), trace.trace_id, is_json=job.is_json)
-        if trace.status == "limit_reached" and job.given.max_iterations is None:
-            raise LimitNotRaised(f"run {trace.trace_id} reached its limit of model calls: say how many it may make in all, with --max-iterations N")
+        raised = dict(job.given.limits)
+        if job.given.max_iterations is not None:
+            raised["max_iterations"] = job.given.max_iterations
+        if trace.status == "limit_reached":
+            await _check_raised(store, trace, raised)
         asked = await input_of(store, trace)
-        raised = {"max_iterations": job.given.max_iterations} if job.given.max_iterations is not None else None
         head = await store.traces.head(trace.trace_id)
         is_watching = trace.status == "running" and head.owner_is_alive and not take_over
         toolbox, choice = _cast_again(job, trace, asked) if not is_watching else (Toolbox.empty(), Choice(name=asked.model, llm_call=_never))
@@ -186,9 +191,18 @@ async def resume_run(job: Job, wanted: str, *, take_over: bool = False) -> int:
                 tell(f"another process drives run {trace.trace_id}: watching it (Ctrl-C stops watching; --take-over takes it over)")
             elif not job.is_json:
                 _tell_header(choice, toolbox.offered)
-            events = runner.resume(trace.trace_id, limits=raised, take_over=take_over, uid=job.place.uid)
+            events = runner.resume(trace.trace_id, limits=raised or None, take_over=take_over, uid=job.place.uid)
             shown = Shown(face=face_of(is_json=job.is_json), uid=job.place.uid, options=place_options(job.place), may_pause=not is_watching)
             return await follow(runner, events, shown)
+
+
+async def _check_raised(store: Store, trace: Trace, raised: dict[str, Any]) -> None:
+    """Say early, and in the words of the command line, that a limit has to be raised first."""
+    steps = await store.traces.read_steps(trace.trace_id)
+    reached = next((payload_of(step) for step in reversed(steps) if step.step_type == "limit_reached"), None)
+    if isinstance(reached, LimitReached) and reached.limit not in raised and reached.limit not in DAILY:
+        option = raise_option(reached.limit, reached.value)
+        raise LimitNotRaised(f"run {trace.trace_id} reached its limit {reached.limit} = {reached.value}: raise it to go on, such as with {option}")
 
 
 def _cast_again(job: Job, trace: Trace, asked: Input) -> tuple[Toolbox, Choice]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from agent.core.compact import Window, is_due
+from agent.core.limits import Amount, Outside, broken_limit
 from agent.core.state import CallState, RunState
 from agent.models.value import Value
 
@@ -15,7 +16,7 @@ class CallModel(Value, frozen=True, gc=False):
 
     is_final: bool = False
     limit: str = ""
-    value: int | float | None = None
+    value: Amount | None = None
 
 
 class Compact(Value, frozen=True, gc=False):
@@ -44,6 +45,14 @@ class Begin(Value, frozen=True, gc=False):
     calls: tuple[CallState, ...]
 
 
+class CutOff(Value, frozen=True, gc=False):
+    """Calls that a limit keeps from running."""
+
+    calls: tuple[CallState, ...]
+    limit: str
+    value: Amount
+
+
 class MarkInDoubt(Value, frozen=True, gc=False):
     """Calls that an owner who is gone had begun, and that may not be repeated."""
 
@@ -70,7 +79,7 @@ class ReachLimit(Value, frozen=True, gc=False):
     """A limit ends the run here."""
 
     limit: str
-    value: int | float | None = None
+    value: Amount | None = None
 
 
 class Rest(Value, frozen=True, gc=False):
@@ -79,14 +88,16 @@ class Rest(Value, frozen=True, gc=False):
     status: str
 
 
-Action: TypeAlias = ReadMemory | CallModel | Compact | Open | Settle | Begin | MarkInDoubt | Attend | Wait | Conclude | ReachLimit | Rest
+Action: TypeAlias = ReadMemory | CallModel | Compact | Open | Settle | Begin | CutOff | MarkInDoubt | Attend | Wait | Conclude | ReachLimit | Rest
 
 
-def decide(state: RunState, epoch: int, effects: Mapping[str, str], slots: int = 1_000_000, window: Window | None = None) -> Action:
+def decide(
+    state: RunState, epoch: int, effects: Mapping[str, str], slots: int = 1_000_000, window: Window | None = None, outside: Outside | None = None
+) -> Action:
     """Return the next action of the owner with `epoch`.
 
     `effects` are the effect classes of tools by name (unknown: unsafe), `slots` how many calls may run at once, `window` what
-    the model takes; None: not known, and nothing is folded.
+    the model takes (None: not known, and nothing is folded), `outside` a limit that is broken and of which the log does not tell.
     """
     if state.status in ("completed", "cancelled"):
         return Rest(state.status)
@@ -95,32 +106,23 @@ def decide(state: RunState, epoch: int, effects: Mapping[str, str], slots: int =
     if state.limit is not None:
         return Rest("limit_reached")
     if state.turn:
-        return _of_turn(state, epoch, effects, slots)
+        return _of_turn(state, epoch, effects, slots, outside)
     if state.reply is not None:
         if state.reply.is_final_call:
-            name, value = broken_limit(state) or ("max_iterations", state.max_iterations)
-            return ReachLimit(name, value)
+            return ReachLimit(*(broken_limit(state, outside) or ("max_iterations", state.max_iterations)))
         return Conclude()
     if state.memory is None and not state.used.iterations and state.input is not None and state.input.enable_memory:
         return ReadMemory()
-    limit = broken_limit(state)
-    if limit and not state.used.iterations:
+    limit = broken_limit(state, outside)
+    if limit and ((not state.used.iterations and not limit[1]) or (outside is not None and outside.is_final_over)):
         return ReachLimit(*limit)
     if window is not None and is_due(state, window):
         return Compact()
     return CallModel(is_final=True, limit=limit[0], value=limit[1]) if limit else CallModel()
 
 
-def broken_limit(state: RunState) -> tuple[str, int | float] | None:
-    """Return the limit that forbids another model call, with its value."""
-    bound = state.max_iterations
-    if bound is not None and state.used.iterations >= bound:
-        return "max_iterations", bound
-    return None
-
-
-def _of_turn(state: RunState, epoch: int, effects: Mapping[str, str], slots: int) -> Action:
-    if len(state.turn) == 1 and slots > 0 and _is_untouched(state.turn[0]):  # the usual case: one call, which is new or was begun here
+def _of_turn(state: RunState, epoch: int, effects: Mapping[str, str], slots: int, outside: Outside | None) -> Action:
+    if len(state.turn) == 1 and slots > 0 and outside is None and _is_untouched(state.turn[0]):  # the usual case: one call, which is new or was begun here
         begun = state.turn[0].started_epoch
         if begun is None or begun == epoch:
             return Open(state.turn) if begun is None else Attend(state.turn)
@@ -132,19 +134,27 @@ def _of_turn(state: RunState, epoch: int, effects: Mapping[str, str], slots: int
         return MarkInDoubt(tuple(found["lost"]))
     if "answered" in found:
         return Settle(tuple(found["answered"]))
+    return _kept_back(found, outside) or _going_on(found, slots) or Wait(state.waiting_calls)
+
+
+def _going_on(found: Mapping[str, list[CallState]], slots: int) -> Action | None:
     mine = found.get("mine", ())
     if len(mine) < slots and "ready" in found:
         return Begin(tuple(found["ready"][: slots - len(mine)]))
     if len(mine) < slots and "fresh" in found:
         return Open(tuple(found["fresh"]))
-    if mine:
-        return Attend(tuple(mine))
-    return Wait(state.waiting_calls)
+    return Attend(tuple(mine)) if mine else None
 
 
 def _is_untouched(call: CallState) -> bool:
     """Whether no person had to do with it, and nothing has come of it."""
     return call.result is None and call.request is None and call.doubt is None and call.resolution is None and call.decision is None
+
+
+def _kept_back(found: Mapping[str, list[CallState]], outside: Outside | None) -> CutOff | None:
+    """Return what becomes of calls that may not begin any more."""
+    cut = (*found.get("ready", ()), *found.get("fresh", ())) if outside is not None and outside.ends_calls else ()
+    return CutOff(cut, outside.limit, outside.value) if outside is not None and cut else None
 
 
 def _place(call: CallState, epoch: int, effects: Mapping[str, str]) -> str:

@@ -75,7 +75,7 @@ def _input(state: RunState, step: Step, payload: said.Input) -> RunState:
         turn=(),
         tip=(step.step_id,),
         max_iterations=payload.max_iterations,
-        limits=payload.limits,
+        limits=_numbers(payload.limits),
         untrusted=_inherited_sources(payload),
         cut=_inherited_results(payload),
         next_sequence=_next(state, step),
@@ -95,7 +95,7 @@ def _inherited_results(payload: said.Input) -> tuple[CutResult, ...]:
 def _raised(state: RunState, step: Step, payload: said.Input) -> RunState:
     if state.status in ("completed", "cancelled"):  # it ended while its limits were being raised
         return replace(state, next_sequence=_next(state, step))
-    limits = {**state.limits, **payload.limits}
+    limits = {**state.limits, **_numbers(payload.limits)}
     messages = state.messages
     last = messages.last
     has_answered = (state.limit is not None and state.iterations > 0) or (last is not None and last.get("role") == "assistant")
@@ -108,11 +108,17 @@ def _raised(state: RunState, step: Step, payload: said.Input) -> RunState:
         limits=limits,
         max_iterations=raised,
         limit=None,
+        broken=None,
         conclusion=None,
         status="running",
         tip=(*state.tip, step.step_id),
         next_sequence=_next(state, step),
     )
+
+
+def _numbers(limits: dict[str, Any]) -> dict[str, Any]:
+    """Return the limits that are numbers: `add_step` takes anything."""
+    return {name: bound for name, bound in limits.items() if isinstance(bound, int | float)} if limits else limits
 
 
 def _memory_read(state: RunState, step: Step, payload: said.MemoryRead) -> RunState:
@@ -170,6 +176,8 @@ def _llm_call(state: RunState, step: Step, payload: said.LlmCall) -> RunState:
         prompt=PromptMark(payload.prompt_hash, before.count, payload.prompt_tokens or 0),
         next_sequence=_next(state, step),
     )
+    if payload.limit is not None:
+        changed = replace(changed, broken=payload.limit)
     return changed if state.stopped_epoch < 0 else replace(changed, failure=None, status=_going(state, step))
 
 
@@ -231,7 +239,14 @@ def _tool_call(state: RunState, step: Step, payload: said.ToolCall) -> RunState:
         after = replace(after, cut=(*after.cut, CutResult(payload.result_id, step.sequence))[-MAX_CUT:])
     if payload.usage and is_new:
         after = replace(after, used=rolled_up(state.used, state.call(payload.call_id), payload.usage))
-    return _tainted(after, step, payload) if payload.is_untrusted and is_new else after
+    if not is_new or (payload.limit is None and not payload.is_untrusted):
+        return after
+    return _tainted(after, step, payload) if payload.limit is None else _kept_back(after, payload)
+
+
+def _kept_back(state: RunState, payload: said.ToolCall) -> RunState:
+    used = state.used if payload.is_executed else replace(state.used, tool_calls=state.used.tool_calls - 1)
+    return replace(state, broken=payload.limit, used=used)
 
 
 def _tainted(state: RunState, step: Step, payload: said.ToolCall) -> RunState:

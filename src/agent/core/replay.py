@@ -5,17 +5,9 @@ from typing import Any, TypeAlias
 
 import agent.models.payloads as said
 from agent.core.compact import Folding, is_safe
-from agent.core.decide import (
-    Action,
-    CallModel,
-    Conclude,
-    ReachLimit,
-    ReadMemory,
-    Rest,
-    broken_limit,
-    decide,
-)
+from agent.core.decide import Action, CallModel, Conclude, ReachLimit, ReadMemory, Rest, decide
 from agent.core.fold import advance, history, start
+from agent.core.limits import OUTSIDE, Outside, broken_limit
 from agent.core.messages import Messages
 from agent.core.state import CallState, RunState
 from agent.models.digest import canonical_hash, fingerprint
@@ -92,11 +84,11 @@ def _end(trace: Trace, state: RunState, count: int) -> Replay:
     )
 
 
-def _decided(state: RunState) -> Action:
+def _decided(state: RunState, outside: Outside | None = None) -> Action:
     """Return what whoever drives the run decides, stopped or not: what was under way when a stop came in is still recorded."""
     if state.status in ("paused", "failed", "cancelled"):
         state = replace(state, status="running", stopped_epoch=-1)
-    return decide(state, ANY_EPOCH, {})
+    return decide(state, ANY_EPOCH, {}, outside=outside)
 
 
 def told(action: Action) -> str:
@@ -153,7 +145,8 @@ def _memory_read(state: RunState, _before: Step | None, _step: Step, _payload: s
 
 
 def _llm_call(state: RunState, _before: Step | None, _step: Step, payload: said.LlmCall) -> Verdict:
-    action = _decided(state)
+    is_outside = payload.is_final_call and payload.limit in OUTSIDE and payload.limit in state.limits  # the clock, or others of the uid, know
+    action = _decided(state, Outside(payload.limit, state.limits[payload.limit]) if is_outside and payload.limit else None)
     if not isinstance(action, CallModel):
         return Difference("the model was not to be asked here")
     if action.is_final != payload.is_final_call:
@@ -257,9 +250,12 @@ def _conclusion(state: RunState, _before: Step | None, _step: Step, payload: sai
 
 def _limit_reached(state: RunState, before: Step | None, _step: Step, payload: said.LimitReached) -> Verdict:
     is_after_answer = before is not None and before.step_type == "conclusion" and before.data.get("is_final") is False
+    if payload.limit in OUTSIDE and payload.value is not None and payload.value == state.limits.get(payload.limit) and not state.turn:
+        return None
     if not is_after_answer and not isinstance(_decided(state), ReachLimit):
         return Difference("no limit was reached")
     limit, value = broken_limit(state) or ("max_iterations", state.max_iterations)
+    value = payload.value if value is None else value  # a default of the configuration then
     return None if (payload.limit, payload.value) == (limit, value) else Difference("another limit was reached", f"limit_reached ({limit}={value})")
 
 

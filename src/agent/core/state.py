@@ -13,7 +13,7 @@ class Used(Value, frozen=True, gc=False):
     """What a run has used so far, with what its sub-agents' runs used (but for their model calls, which are their own)."""
 
     iterations: int = 0  # model calls that count against the budget
-    tool_calls: int = 0
+    tool_calls: int = 0  # asked for, and not kept from running by a limit
     tokens: int = 0
     cost: float = 0.0  # USD, as far as it is known
     cost_is_partial: bool = False
@@ -138,6 +138,7 @@ class RunState(Value, frozen=True, gc=False):
     untrusted: tuple[Source, ...] = ()  # where untrusted words came from: the first result of each tool
     compacted: Compacted | None = None
     cut: tuple[CutResult, ...] = ()  # results that can be read on
+    broken: str | None = None  # the limit that kept a call from running, or after which the final answer was asked for
 
     @property
     def answer(self) -> str | None:

@@ -1,5 +1,6 @@
 """What the program itself says to a model, in English and Chinese."""
 
+import agent.core.wording_limits as limits
 import agent.core.wording_long_runs as long_runs
 
 _EN = {
@@ -64,7 +65,7 @@ _ZH = {
     "memory_skills": "相关技能",
     "memory_experiences": "相关经验",
 }  # fmt: skip
-LANGUAGES = {"en": {**_EN, **long_runs.EN}, "zh": {**_ZH, **long_runs.ZH}}
+LANGUAGES = {"en": {**_EN, **long_runs.EN, **limits.EN}, "zh": {**_ZH, **long_runs.ZH, **limits.ZH}}
 
 
 def wording(key: str, language: str = "en", **values: object) -> str:

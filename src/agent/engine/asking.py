@@ -20,8 +20,8 @@ MAX_COUNT = 2**53  # tokens, or dollars: what is more, or less than nothing, is 
 Tell = Callable[[AgentEvent], None]
 
 
-async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: str, is_final: bool, tell: Tell) -> said.LlmCall:
-    """Return the model's reply to the state's history, as it will be recorded.
+async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: str, limit: str | None, tell: Tell) -> said.LlmCall:
+    """Return the model's reply to the state's history, as it will be recorded; with `limit`, its final answer after that one.
 
     Raises:
         ModelRejected: the reply has no usable shape.
@@ -30,6 +30,7 @@ async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: s
     asked = state.input
     assert asked is not None
     assert shop.llm_call is not None
+    is_final = limit is not None
     messages = history(state, is_final_call=is_final)
     schemas = schemas_of(shop, asked, state) if asked.schemas and not is_final else None
     keywords: dict[str, Any] = {**asked.settings, **needs.passing}
@@ -41,7 +42,7 @@ async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: s
         reply = await unless_cancelled(shop.llm_call(messages=messages, model=asked.model, tools=schemas, **keywords))
     took_s = round(time.perf_counter() - began, 6)
     new = state.messages.since(state.prompt.count) if not is_final else messages[state.prompt.count :]
-    return payload_of_reply(shop, reply, model=asked.model, prompt_hash=fingerprint(state.prompt.fingerprint, *new), took_s=took_s, is_final=is_final)
+    return payload_of_reply(shop, reply, model=asked.model, prompt_hash=fingerprint(state.prompt.fingerprint, *new), took_s=took_s, limit=limit)
 
 
 async def unless_cancelled(reply: Awaitable[Reply]) -> Reply:
@@ -71,7 +72,7 @@ async def _streamed(stream: AsyncIterator[Token | Reply], trace_id: str, tell: T
     return reply
 
 
-def payload_of_reply(shop: Shop, reply: Any, *, model: str, prompt_hash: bytes, took_s: float, is_final: bool = False) -> said.LlmCall:
+def payload_of_reply(shop: Shop, reply: Any, *, model: str, prompt_hash: bytes, took_s: float, limit: str | None = None) -> said.LlmCall:
     """Return a reply as a payload: secrets out, missing things filled in, `None` counts taken for nothing.
 
     Raises:
@@ -97,7 +98,8 @@ def payload_of_reply(shop: Shop, reply: Any, *, model: str, prompt_hash: bytes, 
         provider_state=reply.get("provider_state"),
         response_id=printed(reply["response_id"]) if reply.get("response_id") else None,
         took_s=took_s,
-        is_final_call=is_final,
+        is_final_call=limit is not None,
+        limit=limit,
     )
 
 

@@ -12,15 +12,13 @@ from agent.engine.asking import text_of
 from agent.engine.cut_results import READ_RESULT, schema_of
 from agent.engine.gates import policy_names, seen_sources
 from agent.engine.given_messages import well_formed
+from agent.engine.limits import checked_limits, within_limits
 from agent.engine.shop import Shop
 from agent.errors import BadInput
 from agent.models.trace import Trace
 from agent.models.value import Value
 from agent.tools.registry import ToolRegistry
 from agent.tools.tool import Tool
-
-LIMITS = ("max_iterations",)
-"""The limits that a run can have."""
 
 
 class Request(Value, frozen=True, kw_only=True):
@@ -54,22 +52,6 @@ def tenant(uid: str | None) -> str:
     if not isinstance(uid, str) or not uid.strip():
         raise BadInput(f"uid {uid!r} names nobody: leave it out to be the tenant {ANONYMOUS!r}, or give a name")
     return uid
-
-
-def checked_limits(limits: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the limits of a run by name, copied.
-
-    Raises:
-        BadInput: there is no such limit, or its value is no number that it can have.
-    """
-    if limits is not None and not isinstance(limits, Mapping):
-        raise BadInput(f"limits must be a dict such as {{'max_iterations': 20}}, not {limits!r:.100}")
-    for name, value in (limits or {}).items():
-        if name not in LIMITS:
-            raise BadInput(f"no limit is called {name!r}; there are: {', '.join(LIMITS)}")
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise BadInput(f"{name} must be a whole number from 0 on, not {value!r}")
-    return dict(limits or {})
 
 
 def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: AgentConfig, continues: tuple[str, int] | None) -> said.Input:
@@ -113,7 +95,7 @@ def subrun_request(shop: Shop, state: RunState, tool: Tool, arguments: Mapping[s
     assert asked is not None
     is_parents = spec.memory == "parent"
     unstored = {} if spec.llm_call is not None else {name: value for name, value in passing.items() if name in asked.unstored}
-    limits = checked_limits(spec.limits)
+    limits = within_limits(checked_limits(spec.limits), state)
     bound = spec.max_iterations if spec.max_iterations is not None else limits.get("max_iterations", shop.config.max_iterations)
     return Request(
         task=arguments["task"],

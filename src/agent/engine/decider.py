@@ -5,14 +5,18 @@ from collections.abc import Sequence
 
 import agent.models.payloads as said
 from agent.core.calls import loose_arguments
-from agent.core.decide import Action, Begin, Conclude, Open, ReachLimit, Settle, decide
+from agent.core.decide import Action, Begin, Conclude, CutOff, Open, ReachLimit, Settle, decide
+from agent.core.limits import calls_beyond
+from agent.core.repeats import repeats_of
 from agent.core.state import CallState, RunState
+from agent.core.wording import wording
+from agent.engine.bounds import Bounds
 from agent.engine.compacting import Compactor
 from agent.engine.cut_results import READ_RESULT
 from agent.engine.draft import Draft
 from agent.engine.executing import context_of
 from agent.engine.parted import Parted
-from agent.engine.planning import PROBE, Plan, asked_anew, plan_call, refusal, settlement, started
+from agent.engine.planning import PROBE, Plan, asked_anew, plan_call, refusal, refusal_by_limit, refusal_of_repeat, settlement, started
 from agent.engine.rulebook import active_rules, may_ask, word_of_rules
 from agent.engine.shop import RunNeeds, Shop
 from agent.models.payloads import Payload
@@ -20,6 +24,8 @@ from agent.models.rule import ApprovalRule
 from agent.models.trace import Trace, subrun_id_of
 from agent.models.value import replace
 from agent.tools.context import ToolContext
+
+TOLD_OF_REPEATS = 2  # how often a model is told not to repeat a call before that ends the run
 
 
 class Decider:
@@ -35,6 +41,7 @@ class Decider:
         self._plans: dict[str, Plan] = {}
         self.compactor = Compactor(shop, asked, needs)
         self.parted: Parted | None = None  # of a fork: what was done where it comes from
+        self.bounds: Bounds | None = None
         self.may_use_rules = asked is not None and shop.states is not None and may_ask(asked, shop.tools)
         self._rules: tuple[ApprovalRule, ...] = ()
 
@@ -45,7 +52,8 @@ class Decider:
 
     def next(self, state: RunState) -> Action:
         """Return what follows from a state."""
-        return decide(state, self.epoch, self._effects, self.shop.config.parallel_tools, self.compactor.window)
+        outside = None if self.bounds is None else self.bounds.outside
+        return decide(state, self.epoch, self._effects, self.shop.config.parallel_tools, self.compactor.window, outside)
 
     def is_unsafe(self, tool: str) -> bool:
         """Whether a call of the tool may not be repeated by itself."""
@@ -82,12 +90,15 @@ class Decider:
                 facts = [fact for call in calls for fact in self._begin(state, call)]
             case Settle(calls):
                 facts = [self._settle(call) for call in calls]
+            case CutOff(calls, limit, value):
+                facts = [refusal_by_limit(call, limit, value, self.language) for call in calls]
             case Conclude():
                 draft.add(said.Conclusion(reply=state.turn_sequence), *state.tip)
                 draft.status = "completed"
             case ReachLimit(limit, value):
                 if state.answer is not None:
                     draft.add(said.Conclusion(reply=state.turn_sequence, is_final=False), *state.tip)
+                value = value if value is not None else getattr(self.shop.config, limit, None)
                 draft.add(said.LimitReached(limit=limit, value=value), *state.tip)
                 draft.status = "limit_reached"
             case _:
@@ -99,7 +110,13 @@ class Decider:
         slots = self.shop.config.parallel_tools - sum(1 for c in state.turn if c.result is None and c.started_epoch == self.epoch)
         facts: list[Payload] = []
         used: Counter[str] = Counter()
+        if beyond := calls_beyond(state, calls) if state.limits else ():
+            facts = [refusal_by_limit(call, "max_tool_calls", state.limits["max_tool_calls"], self.language) for call in beyond]
+            calls = [call for call in calls if call not in beyond]
         for call in calls:
+            if (repeated := self._repeated(state, call)) is not None:
+                facts.append(repeated)
+                continue
             plan = self._plans.get(call.call.call_id)
             if plan is None:
                 plan = plan_call(self.shop, state, call, self.context_of)
@@ -126,6 +143,15 @@ class Decider:
             call = draft.state.call(known.call.call_id)
             if call is not None and call.is_suspended and call.result is None:
                 draft.add(said.ToolStarted(call_id=call.call.call_id, attempt=call.attempt + 1), *((draft.state.turn_id,) if draft.state.turn_id else ()))
+
+    def _repeated(self, state: RunState, call: CallState) -> Payload | None:
+        """Return the refusal of a call that was made too often with the same result; None where it was not."""
+        most = state.limits.get("max_repeated_calls", self.shop.config.max_repeated_calls)
+        if most is None:
+            return None
+        text = wording("repeated", self.language)
+        same, told = repeats_of(state.messages, call.call.position, text, most)
+        return refusal_of_repeat(call, text, ends_run=told >= TOLD_OF_REPEATS) if same >= most else None
 
     def _begin(self, state: RunState, call: CallState) -> list[Payload]:
         plan = self._plans[call.call.call_id] = self._plan_decided(state, call)

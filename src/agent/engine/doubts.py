@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Container, Sequence
 
 import agent.models.payloads as said
+from agent.core.limits import Outside
 from agent.core.state import CallState, RunState
 from agent.engine.decider import Decider
 from agent.engine.executing import in_doubt, stopped
@@ -36,7 +37,7 @@ async def doubted(shop: Shop, decider: Decider, state: RunState, calls: Sequence
 
 
 async def left_open(
-    shop: Shop, decider: Decider, state: RunState, known: Container[str], *, workers: tuple[str | None, str | None], cause: str
+    shop: Shop, decider: Decider, state: RunState, known: Container[str], *, workers: tuple[str | None, str | None], cause: str, limit: Outside | None = None
 ) -> list[Payload]:
     """Return what is to be said of calls that were begun and stopped, but for those whose outcome is known.
 
@@ -47,7 +48,7 @@ async def left_open(
     unsafe = [c for c in open_calls if decider.is_unsafe(c.call.name)]
     mine = [c for c in unsafe if c.started_epoch == decider.epoch]
     lost = [c for c in unsafe if c.started_epoch != decider.epoch]
-    facts: list[Payload] = [stopped(c, decider.language) for c in open_calls if c not in unsafe and c.started_epoch == decider.epoch]
+    facts: list[Payload] = [stopped(c, decider.language, limit) for c in open_calls if c not in unsafe and c.started_epoch == decider.epoch]
     facts += await doubted(shop, decider, state, mine, worker=workers[0], cause=cause)
     return facts + await doubted(shop, decider, state, lost, worker=workers[1], cause="crash")
 

@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 import agent.models.payloads as said
 from agent.clock import now
 from agent.core.compact import prompt_tokens
-from agent.core.decide import Action, Attend, Begin, CallModel, Compact, Conclude, MarkInDoubt, Open, ReachLimit, ReadMemory, Rest, Settle, Wait, expired_calls
+from agent.core.decide import Action, Attend, CallModel, Compact, Conclude, MarkInDoubt, Open, ReadMemory, Rest, Wait, expired_calls
 from agent.core.fold import advance
+from agent.core.limits import Outside
 from agent.core.state import CallState, RunState
 from agent.core.telling import tell, tell_ending, totals
 from agent.engine.asking import ask_model
+from agent.engine.bounds import in_time
 from agent.engine.decider import Decider
 from agent.engine.delegating import Below, Delegate
 from agent.engine.doubts import worker_of
@@ -218,8 +220,8 @@ class Driver:
 
     async def _perform(self, action: Action) -> None:
         match action:
-            case CallModel(is_final):
-                await self._ask(is_final=is_final)
+            case CallModel(is_final, limit):
+                await self._ask(limit if is_final else None)
             case Compact():
                 await self._compact()
             case ReadMemory():
@@ -228,24 +230,30 @@ class Driver:
                 await self._attend(calls)
             case MarkInDoubt(calls):
                 await self._record(await self.calls.lost(self.state, calls))
-            case Open() | Begin() | Settle() | Conclude() | ReachLimit():
+            case Rest() | Wait():
+                await self._attend(())
+            case _:  # what needs no effect
                 if self.decider.may_use_rules:
                     await self.decider.load_rules()
                 await self.append(self.decider.draft)
-            case Rest() | Wait():
-                await self._attend(())
 
     # ---- effects
 
-    async def _ask(self, *, is_final: bool) -> None:
+    async def _ask(self, limit: str | None) -> None:
+        """Ask the model; after a `limit` for its final answer."""
+        if limit is None and self.decider.bounds is not None and await self.decider.bounds.is_day_over():
+            return
         self._announce("llm_call")
         await asyncio.sleep(0)  # a quick model and a quick disk never wait: who watches is to hear of each step before the next
         asked_in = self.state
+        asking = ask_model(self.shop, asked_in, self.needs, trace_id=self.trace.trace_id, limit=limit, tell=self.feed.publish)
         try:
-            reply = await ask_model(self.shop, asked_in, self.needs, trace_id=self.trace.trace_id, is_final=is_final, tell=self.feed.publish)
+            reply = await in_time(self.decider.bounds, asking, is_final=limit is not None)
         except Exception as error:
             if not await self._compact(error):
                 raise
+            return
+        if reply is None:
             return
         if self.decider.parted is not None:
             await self.decider.parted.refresh()
@@ -266,10 +274,11 @@ class Driver:
 
     async def _compact(self, refusal: Exception | None = None) -> bool:
         """Fold the oldest turns: because it is time to, or because of the model's refusal. Return whether something was folded."""
-        compactor, state = self.decider.compactor, self.state
+        compactor, state, bounds = self.decider.compactor, self.state, self.decider.bounds
         if refusal is None:
             self._announce("compaction")
-        fact = await (compactor.compact(state) if refusal is None else compactor.rescue(state, refusal))
+        folding = compactor.compact(state) if refusal is None else compactor.rescue(state, refusal)
+        fact = await in_time(bounds, folding, is_final=bounds is not None and bounds.is_time_up)
         if fact is not None:
             await self._append_all([fact], *state.tip)
         return fact is not None and fact.error is None
@@ -284,8 +293,14 @@ class Driver:
 
     async def _attend(self, calls: Sequence[CallState]) -> None:
         """Run the calls that were announced, until one of them (or of those that run already) has ended."""
+        bounds = self.decider.bounds
+        if bounds is not None and bounds.is_time_up:
+            await self.calls.stop(self.shop.config.cancel_grace_s)
+            await self._record_stopped("limit", bounds.outside)
+            return
         if len(calls) == 1 and not self.calls and calls[0].subrun is None:
-            await self._record(await self.calls.run(self.state, calls[0]))
+            if (outcome := await in_time(bounds, self.calls.run(self.state, calls[0]))) is not None:
+                await self._record(outcome)
             return
         outcomes, stop = await self.calls.until_one_ends(self.state, calls, self._news)
         if outcomes:
@@ -323,36 +338,28 @@ class Driver:
     async def _append_of_turn(self, facts: Sequence[Payload], *, staged: StagedStates | None = None) -> None:
         await self._append_all(facts, *([self.state.turn_id] if self.state.turn_id else []), staged=staged)
 
-    async def _append_all(self, payloads: Sequence[Payload], *parents: str, staged: StagedStates | None = None) -> None:
+    async def _append_all(self, payloads: Sequence[Payload], *parents: str, staged: StagedStates | None = None, status: str | None = None) -> None:
         def build(draft: Draft) -> None:
             for payload in payloads:
                 draft.add(payload, *parents)
+            draft.status = status
 
         await self.append(build, staged=staged)
 
     # ---- endings
 
     async def _rest(self, status: str) -> None:
-
-        def build(draft: Draft) -> None:
-            draft.status = status
-
         if self.rested != status:  # an answer and a limit are set in the commit of their last step
-            await self.append(build)
+            await self._append_all((), status=status)
         self.feed.publish(*tell_ending(self.trace.trace_id, self.state, status))
 
     async def _fail(self, error: BaseException) -> None:
         """Record a failure of the model or the program; the reader raises it."""
         await self.calls.stop(self.shop.config.cancel_grace_s)
         await self._record_stopped("crash")
-        text = self.shop.redactor.text(str(error)) or type(error).__name__
-        fact = said.Failure(error=text, error_type=type(error).__name__, action=type(self.decider.next(self.state)).__name__)
-
-        def build(draft: Draft) -> None:
-            draft.add(fact, *draft.state.tip)
-            draft.status = "failed"
-
-        await self.append(build)
+        text, kind = self.shop.redactor.text(str(error)), type(error).__name__
+        fact = said.Failure(error=text or kind, error_type=kind, action=type(self.decider.next(self.state)).__name__)
+        await self._append_all([fact], *self.state.tip, status="failed")
         self.feed.publish(*tell_ending(self.trace.trace_id, self.state, "failed"))
         self.error = error
 
@@ -363,8 +370,8 @@ class Driver:
         await self._record_stopped("cancel")
         await self._rest("cancelled")
 
-    async def _record_stopped(self, cause: str) -> None:
-        if facts := await self.calls.left(self.state, cause):
+    async def _record_stopped(self, cause: str, limit: Outside | None = None) -> None:
+        if facts := await self.calls.left(self.state, cause, limit):
             await self._record(facts)
 
     async def _abandon(self) -> None:

@@ -8,21 +8,25 @@ import agent.models.payloads as said
 from agent.clock import now
 from agent.core.decide import Wait, decide, expired_calls
 from agent.core.fold import advance, fold, start
+from agent.core.limits import DAILY, driven_s
 from agent.core.prompt import continues_of
 from agent.core.state import RunState
 from agent.core.telling import tell, tell_ending
 from agent.engine.beginning import Request, check_kinds, input_of, trace_of
+from agent.engine.bounds import bounds_of
 from agent.engine.conversations import Conversations
 from agent.engine.cut_results import READ_RESULT
+from agent.engine.days import Days
 from agent.engine.delegating import Delegate
 from agent.engine.driver import Driver
 from agent.engine.following import Follower
+from agent.engine.limits import raising
 from agent.engine.log import PlainLog, as_trace_log, head_of
 from agent.engine.parted import parted
 from agent.engine.reading import Reading
 from agent.engine.shop import RunNeeds, Shop, shop_of
 from agent.engine.transactional import check_transactional
-from agent.errors import ConversationBusy, Fenced, LimitNotRaised, SettingMissing, Unsupported
+from agent.errors import ConversationBusy, Fenced, SettingMissing, Unsupported
 from agent.events import AgentEvent
 from agent.ids import new_id
 from agent.models.trace import ENDED, Step, is_subrun, step_id_of
@@ -44,6 +48,7 @@ class Engine:
         self.drivers: dict[str, Driver] = {}
         self._adrift: set[str] = set()  # runs that this process still owns but no longer drives: their ending could not be written
         self.conversations = Conversations()
+        self.days = Days(store, self._unrecorded)
         self._follower = Follower(store, shop.config) if isinstance(store, TraceLog) else None
 
     # ---- beginning
@@ -70,20 +75,35 @@ class Engine:
         trace_id = new_id()
         trace = trace_of(request, payload, trace_id)
         step = Step(step_id_of(trace_id, 0), trace_id, payload.step_type, 0, (), payload.to_data(), trace.created_at, 1)
-        if isinstance(self.shop.log, PlainLog):
-            await self.shop.log.open_trace(trace, [step], inherited=inherited)
-        elif request.conversation_id is None:
-            await self.shop.log.open_trace(trace, [step])
-        else:
-            try:
-                await self.shop.log.open_trace(trace, [step], only_after=place[0] if place else "")
-            except ConversationBusy:  # another run of it was recorded since: go on from that one, if it has ended
-                if attempts <= 1:
-                    raise
-                return await self._recorded(request, deps, attempts - 1)
+        try:
+            async with self.days.beginning(request.limits, request.uid):
+                if isinstance(self.shop.log, PlainLog):
+                    await self.shop.log.open_trace(trace, [step], inherited=inherited)
+                elif request.conversation_id is None:
+                    await self.shop.log.open_trace(trace, [step])
+                else:
+                    await self.shop.log.open_trace(trace, [step], only_after=place[0] if place else "")
+        except ConversationBusy:  # another run of it was recorded since: go on from that one, if it has ended
+            if attempts <= 1:
+                raise
+            return await self._recorded(request, deps, attempts - 1)
         state = advance(start(inherited), step)
         needs = RunNeeds({n: request.keywords[n] for n in payload.unstored}, deps)
-        return Driver(self.shop, trace, state, epoch=1, needs=needs, delegate=self.delegate), step
+        driver = Driver(self.shop, trace, state, epoch=1, needs=needs, delegate=self.delegate)
+        self.bind(driver)
+        return driver, step
+
+    def bind(self, driver: Driver, before_s: float = 0.0) -> None:
+        """Hold a run to the limits of which its log does not tell; `before_s` is for how long it was driven already."""
+        if not driver.state.limits:
+            return
+        day = self.days.of(driver.state.limits, driver.trace.uid)
+        driver.decider.bounds = bounds_of(driver.state, driven_s=before_s, final_s=self.shop.config.final_answer_timeout_s, day=day)
+
+    def _unrecorded(self, uid: str | None) -> tuple[int, float]:
+        """Return the tokens and USD that runs of a uid have used here and that their traces do not tell yet."""
+        runs = [(driver.state.used, driver.trace) for driver in self.drivers.values() if driver.trace.uid == uid]
+        return sum(used.tokens - trace.total_tokens for used, trace in runs), sum(used.cost - (trace.total_cost or 0.0) for used, trace in runs)
 
     async def _whole(self, preparing: Coroutine[Any, Any, tuple[Driver, T]]) -> tuple[Driver, T]:
         """Return a driver that owns its run. If the caller goes away meanwhile it is launched all the same: owned but not driven, the run would stand still."""
@@ -250,9 +270,10 @@ class Engine:
         if head.trace.status == "waiting" and await self._is_stuck(head, state):
             yield tell_ending(trace_id, state, "waiting")[-1]
             return
-        needs, raised = self._needs(trace_id, state, keywords, deps), self._raised(trace_id, state, limits)
+        needs = self._needs(trace_id, state, keywords, deps)
+        raised, before_s = await self._raised(log, head, state, limits)
         try:
-            driver, _ = await self._whole(self.taken(log, head, state, needs, raised, takes_over=take_over))
+            driver, _ = await self._whole(self.taken(log, head, state, needs, raised, takes_over=take_over, before_s=before_s))
         except Fenced:  # someone else took it up first
             async for event in self.watch(trace_id, after=state.next_sequence - 1):
                 yield event
@@ -262,10 +283,27 @@ class Engine:
             while reading.events or await reading.more():
                 yield reading.take()
 
+    async def _raised(self, log: TraceLog, head: TraceHead, state: RunState, limits: dict[str, Any] | None) -> tuple[said.Input | None, float]:
+        """Return the step that raises limits, if there is one, and for how long the run was driven (0 where no limit asks)."""
+        bounds = {**state.limits, **(limits or {})}
+        before_s = driven_s(await log.read_steps(head.trace.trace_id)) if "max_wall_s" in bounds else 0.0
+        raised = raising(head.trace.trace_id, state, limits, driven_s=before_s)
+        if state.limit is not None and state.limit.limit in DAILY:
+            await self.days.check(bounds, head.trace.uid)
+        return raised, before_s
+
     async def taken(
-        self, log: TraceLog, head: TraceHead, state: RunState, needs: RunNeeds, raised: said.Input | None, *, takes_over: bool = False
+        self,
+        log: TraceLog,
+        head: TraceHead,
+        state: RunState,
+        needs: RunNeeds,
+        raised: said.Input | None,
+        *,
+        takes_over: bool = False,
+        before_s: float | None = None,
     ) -> tuple[Driver, None]:
-        """Own a run that is there, and return what will drive it once it is launched.
+        """Own a run that is there, and return what will drive it once it is launched. `before_s`: for how long it was driven; None: look.
 
         Raises:
             Fenced: someone else took it up first.
@@ -281,6 +319,8 @@ class Engine:
                 driver.decider.parted = await parted(log, head.trace)
             if raised is not None:
                 await driver.begin_with(raised)
+            if driver.state.limits:
+                self.bind(driver, before_s if before_s is not None else driven_s(await log.read_steps(trace_id)))
         except BaseException:
             self._adrift.add(trace_id)
             raise
@@ -302,20 +342,6 @@ class Engine:
             raise SettingMissing(trace_id, missing)
         check_transactional(self.shop, (state.input.tools or ()) if state.input else ())
         return RunNeeds(keywords, deps)
-
-    def _raised(self, trace_id: str, state: RunState, limits: dict[str, Any] | None) -> said.Input | None:
-        """Return the step that raises limits; None where none are given."""
-        reached = state.limit
-        if reached is not None:
-            now_is = {**state.limits, **(limits or {})}.get(reached.limit)
-            used = max(state.iterations, reached.value or 0) if reached.limit == "max_iterations" else reached.value
-            if not isinstance(now_is, int | float) or (used is not None and now_is <= used):
-                raise LimitNotRaised(
-                    f"trace {trace_id!r} reached its limit {reached.limit}={reached.value}: give limits={{{reached.limit!r}: more than {used}}} to go on"
-                )
-        if not limits:
-            return None
-        return said.Input(limits=dict(limits), max_iterations=limits.get("max_iterations"), is_resume=True)
 
     async def aclose(self) -> None:
         """Let go of all runs: each can be resumed from its log."""

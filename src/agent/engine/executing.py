@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import agent.models.payloads as said
 from agent.core.calls import safe_name
+from agent.core.limits import Outside
 from agent.core.state import CallState
 from agent.core.wording import wording
 from agent.engine.begun import Ended, begin, go_on
@@ -102,10 +103,16 @@ def in_doubt(call: CallState, worker: str | None, cause: str, detail: str | None
     )
 
 
-def stopped(call: CallState, language: str) -> said.ToolCall:
-    """Return the step of a harmless call that was cut off by a cancel."""
+def stopped(call: CallState, language: str, limit: Outside | None = None) -> said.ToolCall:
+    """Return the step of a harmless call that was cut off by a cancel, or by a limit."""
+    text = wording("cancelled", language) if limit is None else wording("limit_stopped", language, name=limit.limit, value=limit.value)
     return said.ToolCall(
-        call_id=call.call.call_id, tool_name=safe_name(call.call.name), result=wording("cancelled", language), is_ok=False, error_type="Cancelled"
+        call_id=call.call.call_id,
+        tool_name=safe_name(call.call.name),
+        result=text,
+        is_ok=False,
+        error_type="Cancelled" if limit is None else "LimitReached",
+        limit=limit.limit if limit is not None else None,
     )
 
 

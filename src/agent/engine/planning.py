@@ -8,6 +8,7 @@ import agent.models.payloads as said
 from agent.clock import now
 from agent.core.calls import safe_name
 from agent.core.fold import RULE
+from agent.core.limits import Amount
 from agent.core.state import CallState, RunState
 from agent.core.wording import wording
 from agent.engine.cut_results import READ_RESULT, reading_tool
@@ -132,6 +133,32 @@ def refusal(call: CallState, plan: Plan) -> said.ToolCall:
     """Return the step of a call that never ran."""
     return said.ToolCall(
         call_id=call.call.call_id, tool_name=safe_name(call.call.name), result=plan.message, is_ok=False, is_executed=False, error_type=plan.error_type
+    )
+
+
+def refusal_by_limit(call: CallState, limit: str, value: Amount, language: str) -> said.ToolCall:
+    """Return the step of a call that a limit kept from running."""
+    return said.ToolCall(
+        call_id=call.call.call_id,
+        tool_name=safe_name(call.call.name),
+        result=wording("limit", language, name=limit, value=value),
+        is_ok=False,
+        is_executed=False,
+        error_type="LimitReached",
+        limit=limit,
+    )
+
+
+def refusal_of_repeat(call: CallState, text: str, *, ends_run: bool) -> said.ToolCall:
+    """Return the step of a call that was made too often with the same result."""
+    return said.ToolCall(
+        call_id=call.call.call_id,
+        tool_name=safe_name(call.call.name),
+        result=text,
+        is_ok=False,
+        is_executed=False,
+        error_type="Repeated",
+        limit="max_repeated_calls" if ends_run else None,
     )
 
 

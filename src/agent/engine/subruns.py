@@ -159,7 +159,9 @@ class Subruns:
         trace = replace(trace_of(request, payload, trace_id), parent_trace_id=caller.trace.trace_id)
         step = Step(step_id_of(trace_id, 0), trace_id, payload.step_type, 0, (), payload.to_data(), trace.created_at, 1)
         await shop.log.open_trace(trace, [step])
-        return Driver(shop_of(self._engine.shop, payload), trace, advance(start(), step), epoch=1, needs=_needs_of(caller, payload), delegate=self), None
+        driver = Driver(shop_of(self._engine.shop, payload), trace, advance(start(), step), epoch=1, needs=_needs_of(caller, payload), delegate=self)
+        self._engine.bind(driver)
+        return driver, None
 
     # ---- while it runs
 

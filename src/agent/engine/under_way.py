@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import agent.models.payloads as said
+from agent.core.limits import Outside
 from agent.core.state import CallState, RunState
 from agent.engine.decider import Decider
 from agent.engine.delegating import STOPPED_S, Below
@@ -53,16 +54,17 @@ class UnderWay:
                 staged.close()
 
     async def until_one_ends(self, state: RunState, calls: Sequence[CallState], news: asyncio.Event) -> tuple[list[Payload], Interrupted | None]:
-        """Run calls in tasks of their own, but for those that run already, until one of all has ended or there is news.
+        """Run calls in tasks of their own, but for those that run already, until one of all has ended, there is news, or the time is over.
 
         Return what came of them, and an interruption if there was one.
         """
         for call in calls:
             if call.call.call_id not in self._tasks:
                 self._tasks[call.call.call_id] = asyncio.create_task(_apart(self.run(state, call)), name=f"tool {call.call.call_id}")
-        is_news = asyncio.ensure_future(news.wait())
+        is_news, bounds = asyncio.ensure_future(news.wait()), self.decider.bounds
         try:
-            done, _ = await asyncio.wait((*self._tasks.values(), is_news), return_when=asyncio.FIRST_COMPLETED)
+            left_s = bounds.left_s if bounds is not None else None
+            done, _ = await asyncio.wait((*self._tasks.values(), is_news), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             is_news.cancel()
         facts: list[Payload] = []
@@ -98,13 +100,13 @@ class UnderWay:
         self._tasks.clear()
         return {k: outcome for k, outcome in ended.items() if not isinstance(outcome, Interrupted)}
 
-    async def left(self, state: RunState, cause: str) -> list[Payload]:
-        """Return what is to be said of all calls that were stopped because of `cause`; they are then forgotten."""
+    async def left(self, state: RunState, cause: str, limit: Outside | None = None) -> list[Payload]:
+        """Return what is to be said of all calls that were stopped because of `cause`, or a limit; they are then forgotten."""
         outcomes = self.finished()
         facts = [fact for outcome in outcomes.values() for fact in outcome]
         if cause == "cancel":  # else the runs below go on when this one does
             facts += self.below.stopped(outcomes)
-        return facts + await left_open(self.shop, self.decider, state, outcomes, workers=(self.worker, self.worker_before), cause=cause)
+        return facts + await left_open(self.shop, self.decider, state, outcomes, workers=(self.worker, self.worker_before), cause=cause, limit=limit)
 
     async def lost(self, state: RunState, calls: Sequence[CallState]) -> list[Payload]:
         """Return what is to be said of calls that the worker before had begun."""

@@ -106,6 +106,7 @@ class LlmCall(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     response_id: str | None = None
     took_s: float = 0.0
     is_final_call: bool = False  # the one call without tools after a limit
+    limit: str | None = None  # of a final call: the limit
 
 
 class ToolStarted(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -135,6 +136,7 @@ class ToolCall(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     error_type: str | None = None
     is_untrusted: bool = False  # the tool is declared to carry a stranger's words
     result_id: str | None = None  # by which the model can read on in `full_result`
+    limit: str | None = None  # the limit that kept the call from running, or stopped it, and now ends the run
 
 
 class ApprovalRequested(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -42,6 +42,15 @@ class Verified(Value, frozen=True, kw_only=True):
     erased: tuple[Erasure, ...] = ()
 
 
+class Usage(Value, frozen=True, kw_only=True):
+    """What some runs have used, as of when each last rested."""
+
+    runs: int  # that began in the time asked about; single calls do not count
+    tokens: int
+    cost: float  # USD, as far as it is known
+    cost_is_partial: bool
+
+
 class StateEntry(Value, frozen=True, kw_only=True):
     """One value of the state store. `version` counts from 1."""
 
@@ -247,6 +256,18 @@ class TraceLog(TraceStore, Protocol):
 
         Raises:
             BadInput: the target exists, or this store has no file.
+        """
+        ...
+
+
+@runtime_checkable
+class UsageLog(Protocol):
+    """What daily limits need of a store; our own have it."""
+
+    async def usage_since(self, moment: datetime, *, uid: str | None = None) -> Usage:
+        """Return what the traces that began or ended at a moment or later have used in all (with `uid`, that uid's).
+
+        The run of a sub-agent is no run of its own here: what it used is in the trace of the run that called it.
         """
         ...
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.options import AgentName, AllowHost, Config, Db, Json, MaxIterations, Memory, Model, Policies, Root, System, Taint, Tools, Uid
+from agent.cli.options import AgentName, AllowHost, Config, Db, Json, Limits, MaxIterations, Memory, Model, Policies, Root, System, Taint, Tools, Uid
 
 
 def chat(
@@ -17,6 +17,7 @@ def chat(
     taint: Taint = None,
     agent: AgentName = None,
     max_iterations: MaxIterations = None,
+    limit: Limits = None,
     conversation: Annotated[str | None, typer.Option("--conversation", metavar="ID", help="Go on with a conversation. [default: a new one]")] = None,
     memory: Memory = None,
     db: Db = None,
@@ -27,6 +28,7 @@ def chat(
     """Talk with an agent. Each line is a run that goes on from the one before; /id tells the conversation's id, /quit leaves."""
     from agent.cli.casting import Given
     from agent.cli.chatting import hold_chat
+    from agent.cli.limiting import limits_of
     from agent.cli.place import place_of
     from agent.cli.project_file import load_project
     from agent.cli.running import Job
@@ -41,6 +43,7 @@ def chat(
         root=root,
         hosts=allow_host,
         max_iterations=max_iterations,
+        limits=limits_of(limit),
         memory=memory,
         policies=policy,
         taint=taint,

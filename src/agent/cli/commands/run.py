@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.options import AgentName, AllowHost, Config, Db, Json, MaxIterations, Memory, Model, Policies, Root, System, Taint, Tools, TraceId, Uid
+from agent.cli.options import AgentName, AllowHost, Config, Db, Json, Limits, MaxIterations, Memory, Model, Policies, Root, System, Taint, Tools, TraceId, Uid
 from agent.errors import BadInput
 
 MAX_STDIN_CHARS = 10_000_000
@@ -23,6 +23,7 @@ def run(
     taint: Taint = None,
     agent: AgentName = None,
     max_iterations: MaxIterations = None,
+    limit: Limits = None,
     conversation: Annotated[str | None, typer.Option("--conversation", metavar="ID", help="Go on from the latest run of this conversation.")] = None,
     memory: Memory = None,
     db: Db = None,
@@ -36,6 +37,7 @@ def run(
     Ctrl-C pauses at a safe point, twice stops at once; `seasoned resume` goes on either way.
     """
     from agent.cli.casting import Given
+    from agent.cli.limiting import limits_of
     from agent.cli.place import place_of
     from agent.cli.project_file import load_project
     from agent.cli.running import Job, start_run
@@ -49,6 +51,7 @@ def run(
         root=root,
         hosts=allow_host,
         max_iterations=max_iterations,
+        limits=limits_of(limit),
         memory=memory,
         policies=policy,
         taint=taint,
@@ -61,6 +64,7 @@ def resume(
     trace_id: TraceId,
     take_over: Annotated[bool, typer.Option("--take-over", help="Also take over a run that another living process drives.")] = False,
     max_iterations: Annotated[int | None, typer.Option("--max-iterations", min=1, metavar="N", help="Raise the limit of model calls to N in all.")] = None,
+    limit: Annotated[list[str] | None, typer.Option("--limit", metavar="NAME=VALUE", help="Raise a limit, such as max_cost=2; repeat for more.")] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="NAME", help="Go on with another model. [default: the run's own]")] = None,
     tool: Tools = None,
     root: Root = None,
@@ -77,12 +81,13 @@ def resume(
     Its tools, folder, hosts and model are those it began with, unless others are given.
     """
     from agent.cli.casting import Given
+    from agent.cli.limiting import limits_of
     from agent.cli.place import place_of
     from agent.cli.project_file import load_project
     from agent.cli.running import Job, resume_run
 
     project = load_project(config)
-    given = Given(model=model, tools=tool, root=root, hosts=allow_host, max_iterations=max_iterations, policies=policy, taint=taint)
+    given = Given(model=model, tools=tool, root=root, hosts=allow_host, max_iterations=max_iterations, limits=limits_of(limit), policies=policy, taint=taint)
     job = Job(place=place_of(project, db, uid), project=project, given=given, is_json=is_json)
     raise typer.Exit(asyncio.run(resume_run(job, trace_id, take_over=take_over)))
 

@@ -9,7 +9,7 @@ from typing import Any
 from agent.clock import to_ms
 from agent.errors import BadInput, BlobNotFound, Fenced, SequenceTaken, StepNotFound, StoreClosed, TraceExists, TraceNotFound
 from agent.models.payloads import Erased
-from agent.models.trace import Step, Trace, step_id_of
+from agent.models.trace import Step, Trace, is_subrun, step_id_of
 from agent.models.value import replace
 from agent.storage import liveness, restore
 from agent.storage.arguments import checks_arguments
@@ -18,7 +18,7 @@ from agent.storage.codec import Coded, blob_bytes, encode_step, encode_steps
 from agent.storage.erasing import check_erasable, checked_sequences, checked_words
 from agent.storage.fields import check_newest, checked_changes, checked_trace
 from agent.storage.lineage import check_fork, seam
-from agent.storage.protocols import TraceHead, Verified
+from agent.storage.protocols import TraceHead, Usage, Verified
 from agent.storage.prune import Wanted, removable
 from agent.storage.ram.rows import RamRows, Record, fields_of
 from agent.storage.ram.states import RamStateStore
@@ -174,6 +174,19 @@ class RamTraceStore:
         found = [r.trace for r in records if all(value is None or getattr(r.trace, name) == value for name, value in wanted.items())]
         found = [trace for trace in found if is_waiting is None or bool(trace.waiting_calls) is is_waiting]
         return [checked_trace(trace) for trace in (found if limit is None else found[: max(limit, 0)])]
+
+    async def usage_since(self, moment: datetime, *, uid: str | None = None) -> Usage:
+        """See `UsageLog`."""
+        self._check_open()
+        since = to_ms(moment)
+        traces = [r.trace for r in self._records.values() if (uid is None or r.trace.uid == uid) and not is_subrun(r.trace)]
+        found = [t for t in traces if to_ms(t.created_at) >= since or (t.completed_at is not None and to_ms(t.completed_at) >= since)]
+        return Usage(
+            runs=sum(1 for t in found if t.mode == "agent" and to_ms(t.created_at) >= since),
+            tokens=sum(t.total_tokens for t in found),
+            cost=sum(t.total_cost or 0.0 for t in found),
+            cost_is_partial=any(t.cost_is_partial or t.total_cost is None for t in found),
+        )
 
     async def changes_since(self, cursor: int | None) -> tuple[list[tuple[str, int]], int]:
         """See `TraceLog`."""

@@ -15,9 +15,9 @@ from agent.storage import liveness, restore
 from agent.storage.arguments import checks_arguments
 from agent.storage.codec import Coded, encode_step, encode_steps
 from agent.storage.fields import checked_changes, checked_trace
-from agent.storage.protocols import TraceHead, Verified
+from agent.storage.protocols import TraceHead, Usage, Verified
 from agent.storage.prune import Wanted
-from agent.storage.sqlite import append, evidence, rows, upkeep
+from agent.storage.sqlite import append, evidence, rows, upkeep, usage
 from agent.storage.sqlite.backup import copy
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.journal import empty_journal
@@ -39,6 +39,7 @@ class SqliteTraceStore:
         self.owner = liveness.new_owner(self._driven)
         self._tips: dict[str, append.Tip] = {}  # ends of the traces that are driven here
         self._next_beat = 0.0
+        self._counts = False  # the indexes for `usage_since` are there
         database.writer.pulse = self._pulse
 
     async def close(self) -> None:
@@ -211,6 +212,14 @@ class SqliteTraceStore:
         """See `TraceLog`."""
         equal = {"uid": uid, "status": status, "agent_type": agent_type, "conversation": conversation_id}
         return await self.database.read(lambda db: rows.list_traces(db, equal, limit=limit, before=before, is_waiting=is_waiting))
+
+    async def usage_since(self, moment: datetime, *, uid: str | None = None) -> Usage:
+        """See `UsageLog`. The first call makes the indexes for it: a store that nobody asks this has none."""
+        if not self._counts:
+            if not await self.database.read(usage.is_ready, is_small=True):
+                await self.database.write(usage.prepare)
+            self._counts = True
+        return await self.database.read(lambda db: usage.usage_since(db, moment, uid))
 
     async def changes_since(self, cursor: int | None) -> tuple[list[tuple[str, int]], int]:
         """See `TraceLog`. At most `rows.CHANGES_LIMIT` at once."""
