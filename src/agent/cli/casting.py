@@ -54,7 +54,7 @@ def cast_of(given: Given, project: Project) -> Cast:
     modules = tuple(project.tools.modules) if any(":" not in name for name in names) else ()
     return Cast(
         model=given.model or entry.model or project.top.model,
-        system=given.system if given.system is not None else _system(entry, project),
+        system=given.system if given.system is not None else system_of(entry, project),
         wanted=Wanted(names=names, modules=modules, root=root, hosts=split_names(hosts)),
         agent_type=entry.agent_type or given.agent or project.top.agent,
         max_iterations=given.max_iterations if given.max_iterations is not None else entry.max_iterations,
@@ -88,7 +88,12 @@ def _below(project: Project, path: str | None) -> str | None:
     return str((project.folder / Path(path).expanduser()).absolute()) if path is not None else None
 
 
-def _system(entry: AgentEntry, project: Project) -> str | None:
+def system_of(entry: AgentEntry, project: Project) -> str | None:
+    """Return the system prompt of an agent.
+
+    Raises:
+        ConfigInvalid: its file cannot be read.
+    """
     if entry.system_file is None:
         return entry.system
     path = project.folder / entry.system_file

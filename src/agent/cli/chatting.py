@@ -10,7 +10,8 @@ from agent.cli.model_choice import Choice, choose_model
 from agent.cli.outlet import tell, write
 from agent.cli.place import opened
 from agent.cli.running import Job, resume_run, run_once
-from agent.cli.toolbox import Toolbox, open_toolbox
+from agent.cli.sub_agents import open_with_agents
+from agent.cli.toolbox import Toolbox
 from agent.errors import AgentError
 from agent.models.trace import ENDED
 
@@ -25,7 +26,7 @@ class Chat:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.cast: Cast = cast_of(job.given, job.project)
-        self.toolbox: Toolbox = open_toolbox(self.cast.wanted, folders_of(job.project))
+        self.toolbox: Toolbox = open_with_agents(self.cast.wanted, job.project, folders_of(job.project))
         self.choice: Choice = choose_model(self.cast.model, job.project, progress=Loading() if not job.is_json else None)
         self.code = DONE
 

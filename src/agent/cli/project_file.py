@@ -36,8 +36,9 @@ class ModelEntry(Value, frozen=True, kw_only=True):
 
 
 class AgentEntry(Value, frozen=True, kw_only=True):
-    """`[agents.NAME]`: what `--agent NAME` stands for."""
+    """`[agents.NAME]`: what `--agent NAME` stands for, and the tool `agent:NAME`."""
 
+    description: Name | None = None
     model: Name | None = None
     system: str | None = None
     system_file: Name | None = None
@@ -69,6 +70,7 @@ class LimitsEntry(Value, frozen=True, kw_only=True):
     probe_timeout_s: Seconds | None = None
     max_result_chars: Some | None = None
     max_tool_calls_per_turn: Some | None = None
+    max_agent_depth: Count | None = None
     max_task_chars: Some | None = None
     context_window: Some | None = None
     compact_at: Share | None = None

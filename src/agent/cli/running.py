@@ -19,7 +19,8 @@ from agent.cli.outlet import tell
 from agent.cli.place import Place, find_trace, opened, place_options
 from agent.cli.policing import guarded_config, policy_specs
 from agent.cli.project_file import Project
-from agent.cli.toolbox import Toolbox, Wanted, open_toolbox, split_names
+from agent.cli.sub_agents import open_with_agents
+from agent.cli.toolbox import Toolbox, Wanted, split_names
 from agent.config import AgentConfig
 from agent.core.fold import fold
 from agent.core.limits import DAILY
@@ -55,7 +56,7 @@ class Shown(Value, frozen=True, kw_only=True):
 async def start_run(job: Job, task: str) -> int:
     """Run an agent on a task and return the exit code."""
     cast = cast_of(job.given, job.project)
-    toolbox = open_toolbox(cast.wanted, folders_of(job.project))
+    toolbox = open_with_agents(cast.wanted, job.project, folders_of(job.project), progress=Loading() if not job.is_json else None)
     choice = choose_model(cast.model, job.project, progress=Loading() if not job.is_json else None)
     async with opened(job.place, may_make=True) as store:
         return await run_once(job, store, cast, toolbox, choice, task)
@@ -108,9 +109,10 @@ async def runner_of(store: Store, toolbox: Toolbox, choice: Choice, config: Any)
         async with runner:
             yield runner
     finally:
-        close = getattr(choice.llm_call, "aclose", None)
-        if close is not None:
-            await close()
+        for model in (choice.llm_call, *toolbox.models):
+            close = getattr(model, "aclose", None)
+            if close is not None:
+                await close()
 
 
 async def follow(runner: AgentRunner, events: AsyncIterator[AgentEvent], shown: Shown) -> int:
@@ -228,11 +230,12 @@ def tools_again(job: Job, trace: Trace, asked: Input) -> Toolbox:
     names = split_names(given.tools) or tuple(kept.tools) or tuple(asked.tools or ())
     wanted = Wanted(
         names=names,
-        modules=tuple(dict.fromkeys((*kept.modules, *project.tools.modules))) if asked.tools else (),
+        modules=tuple(dict.fromkeys((*kept.modules, *project.tools.modules))) if asked.tools or asked.asked_by else (),
         root=str(given.root.absolute()) if given.root is not None else kept.root,
         hosts=split_names(given.hosts) or tuple(kept.hosts),
     )
-    toolbox = open_toolbox(wanted, [*folders_of(project), *(Path(folder) for folder in kept.folders)]) if asked.tools else Toolbox.empty()
+    folders = [*folders_of(project), *(Path(folder) for folder in kept.folders)]
+    toolbox = open_with_agents(wanted, project, folders) if asked.tools or asked.asked_by else Toolbox.empty()
     missing = [name for name in asked.tools or () if name not in toolbox.registry]
     if missing:
         raise ConfigInvalid(f"run {trace.trace_id} uses the tools {', '.join(missing)}: name them with --tool (your own as module:registry) to go on")

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from agent.cli.outlet import tell
 from agent.engine.cut_results import READ_RESULT
@@ -13,6 +14,9 @@ from agent.models.value import Value
 from agent.tools.builtin.catalogue import BUILTIN_NAMES, register_builtin
 from agent.tools.registry import ToolRegistry
 from agent.tools.tool import Tool
+
+AGENT = "agent:"
+"""Before the name of an agent of seasoned.toml, where tools are named."""
 
 
 class GatheredTools(ToolRegistry):
@@ -37,6 +41,8 @@ class Toolbox(Value, frozen=True, kw_only=True):
 
     registry: ToolRegistry
     offered: tuple[str, ...] = ()
+    groups: dict[str, tuple[str, ...]] = {}  # what a `module:registry` stands for
+    models: tuple[Any, ...] = ()  # that agents as tools have of their own: to be closed with the run's
 
     @classmethod
     def empty(cls) -> "Toolbox":
@@ -70,7 +76,8 @@ def open_toolbox(wanted: Wanted, folders: Sequence[Path]) -> Toolbox:
     register_builtin(registry, builtin, root=Path(wanted.root) if wanted.root else None, http_hosts=wanted.hosts)
     for name in wanted.names:
         offered += own.get(name, [name])
-    return Toolbox(registry=registry, offered=tuple(dict.fromkeys(offered)))
+    groups = {spec: tuple(names) for spec, names in own.items()}
+    return Toolbox(registry=registry, offered=tuple(dict.fromkeys(offered)), groups=groups)
 
 
 def _check_needs(names: Sequence[str], wanted: Wanted) -> None:
