@@ -161,6 +161,44 @@ async def test_agents_call_agents_only_so_deep(make: Make, tools: ToolRegistry, 
     assert len(await store.traces.list_traces()) == 3
 
 
+async def test_an_agent_uses_no_more_than_its_caller_has_left(make: Make, tools: ToolRegistry, store: Store, done: list[str]) -> None:
+    look = asks(tool_request("look", {"where": "x"}), cost=1.0)
+    add(tools, *[look] * 20, tools=["look"], max_iterations=20, limits={"max_cost": 100.0})
+    events = await run(make(asks(call(), cost=1.0), says("done", cost=1.0)), limits={"max_cost": 4.0})
+    [started] = [step for step in await store.traces.get_trace_steps((await traces(store))["helper"].trace_id) if step.step_type == "input"]
+
+    assert started.data["limits"] == {"max_cost": 3.0}
+    assert "reached its limit (max_cost=3.0)" in told(events)[0]
+    assert events[-1].type == "limit_reached"
+    assert len(done) == 3
+
+
+async def test_agents_at_work_at_the_same_time_share_what_is_left(make: Make, tools: ToolRegistry, store: Store) -> None:
+    add(tools, "a", name="a")
+    add(tools, "b", name="b")
+    await run(make(asks(call("a"), call("b")), "done"), "a", "b", limits={"max_tool_calls": 7, "max_cost": 3.0})
+    found = await traces(store)
+    limits = [(await store.traces.get_trace_steps(found[name].trace_id))[0].data["limits"] for name in ("a", "b")]
+
+    assert limits == [{"max_tool_calls": 3, "max_cost": 1.5}] * 2
+
+
+async def test_when_the_callers_time_is_over_its_agents_end_with_it(make: Make, tools: ToolRegistry, store: Store) -> None:
+    @tools.tool(effect="read")
+    async def hang() -> str:
+        "Hang."
+        await asyncio.Event().wait()
+        return ""
+
+    add(tools, asks(tool_request("hang")), "hung", tools=["hang"])
+    events = await run(make(asks(call()), "done", config={"cancel_grace_s": 0.01}), limits={"max_wall_s": 0.3})
+    found = await traces(store)
+
+    assert events[-1].type == "limit_reached"
+    assert [found[kind].status for kind in ("default", "helper")] == ["limit_reached", "cancelled"]
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith(("run ", "tool "))]
+
+
 async def test_a_tool_that_an_agent_lacks_is_named_before_anything_runs(make: Make, tools: ToolRegistry, store: Store) -> None:
     add(tools, "never", name="leaf", tools=["nowhere"])
     add(tools, "never", tools=["leaf"])

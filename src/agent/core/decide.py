@@ -147,8 +147,9 @@ def _going_on(found: Mapping[str, list[CallState]], slots: int) -> Action | None
 
 
 def _is_untouched(call: CallState) -> bool:
-    """Whether no person had to do with it, and nothing has come of it."""
-    return call.result is None and call.request is None and call.doubt is None and call.resolution is None and call.decision is None
+    """Whether no person had to do with it, nothing has come of it, and no run of its own carries it out."""
+    is_unanswered = call.request is None and call.doubt is None and call.resolution is None and call.decision is None
+    return is_unanswered and call.result is None and call.subrun is None
 
 
 def _kept_back(found: Mapping[str, list[CallState]], outside: Outside | None) -> CutOff | None:

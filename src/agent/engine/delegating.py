@@ -22,8 +22,12 @@ class Caller(Protocol):
     trace: Trace
     state: RunState
     needs: RunNeeds
-    is_cancelling: bool
     takes_over: bool  # it was to take its run from a living owner: also the runs below
+
+    @property
+    def ends_below(self) -> bool:
+        """Whether the runs below are cancelled when their calls are stopped, rather than let go of."""
+        ...
 
 
 class Delegate(Protocol):
@@ -32,7 +36,7 @@ class Delegate(Protocol):
     async def carry_out(self, caller: Caller, call: CallState, plan: Plan, context: ToolContext) -> said.ToolCall | said.Subrun:
         """Begin or go on with the call's run, until it has an answer or rests without one.
 
-        Where `context.cancelled` goes up the run is cancelled with its caller's, or else let go of.
+        Where `context.cancelled` goes up the run is cancelled with its caller's (`ends_below`), or else let go of.
         """
         ...
 

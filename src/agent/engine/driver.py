@@ -64,6 +64,12 @@ class Driver:
         self.below = Below(delegate, self)
         self.calls = UnderWay(shop, trace, self.decider, self.below, worker=worker, worker_before=before.owner if before is not None else None)
 
+    @property
+    def ends_below(self) -> bool:
+        """Whether the runs that carry out its calls end with it: it was cancelled, or its time is over. Else they are let go of."""
+        is_over = self.is_cancelling or (self.decider.bounds is not None and self.decider.bounds.is_time_up)
+        return is_over and not self._is_let_go and not self.was_fenced
+
     # ---- appending
 
     async def append(self, build: Callable[[Draft], None], *, staged: StagedStates | None = None) -> None:
@@ -295,7 +301,7 @@ class Driver:
         """Run the calls that were announced, until one of them (or of those that run already) has ended."""
         bounds = self.decider.bounds
         if bounds is not None and bounds.is_time_up:
-            await self.calls.stop(self.shop.config.cancel_grace_s)
+            await self.calls.wind_up(self.state, self.shop.config.cancel_grace_s)
             await self._record_stopped("limit", bounds.outside)
             return
         if len(calls) == 1 and not self.calls and calls[0].subrun is None:

@@ -35,8 +35,13 @@ def _check(name: str, value: Any) -> None:
 
 
 def within_limits(limits: Mapping[str, Any], caller: RunState) -> dict[str, Any]:
-    """Return the limits of a run that carries out a call of another one: at most what that one has left. Its days are that one's too."""
-    own = {name: min(limits.get(name, left), left) for name, left in left_of(caller).items() if name not in OUTSIDE}
+    """Return the limits of a run that carries out a call of another one: at most what that one has left. Its days are that one's too.
+
+    Runs that carry out calls at the same time share what is left: else each could use all of it.
+    """
+    sharing = sum(1 for call in caller.turn if call.subrun is not None and call.result is None) or 1
+    shares = {name: -(-left // sharing) if isinstance(left, int) else left / sharing for name, left in left_of(caller).items()}
+    own = {name: min(limits.get(name, share), share) for name, share in shares.items() if name not in OUTSIDE}
     return {**limits, **own, **{name: caller.limits[name] for name in DAILY if name in caller.limits}}
 
 

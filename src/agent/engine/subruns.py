@@ -170,11 +170,11 @@ class Subruns:
         try:
             await asyncio.wait((ended, stop), return_when=asyncio.FIRST_COMPLETED)  # bounded by the run's own limits, or a cancel
             if not driver.ended.is_set():
-                if not caller.is_cancelling:
+                if not caller.ends_below:
                     raise asyncio.CancelledError  # noqa: TRY301  as if it had come a moment later
                 await self._cancel(driver.trace.trace_id, caller)
         except asyncio.CancelledError:
-            if is_ours and not caller.is_cancelling:
+            if is_ours and not caller.ends_below:
                 driver.let_go()
             if is_ours:
                 await asyncio.wait((ended,), timeout=STOPPED_S)
@@ -189,7 +189,7 @@ class Subruns:
         try:
             await asyncio.wait((watching, stop), return_when=asyncio.FIRST_COMPLETED)  # as above
             if stop.done() and not watching.done():
-                if not caller.is_cancelling:
+                if not caller.ends_below:
                     raise asyncio.CancelledError
                 await self._cancel(trace_id, caller)
                 await watching

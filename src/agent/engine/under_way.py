@@ -104,7 +104,7 @@ class UnderWay:
         """Return what is to be said of all calls that were stopped because of `cause`, or a limit; they are then forgotten."""
         outcomes = self.finished()
         facts = [fact for outcome in outcomes.values() for fact in outcome]
-        if cause == "cancel":  # else the runs below go on when this one does
+        if cause in ("cancel", "limit"):  # else the runs below go on when this one does
             facts += self.below.stopped(outcomes)
         return facts + await left_open(self.shop, self.decider, state, outcomes, workers=(self.worker, self.worker_before), cause=cause, limit=limit)
 
