@@ -21,13 +21,13 @@ async def repeated(stage: Stage) -> None:
 
 async def result_first(stage: Stage) -> None:
     """The result is recorded before the effect."""
-    run = driving.Driver._run
+    attend = driving.Driver._attend
 
-    async def run_late(self: driving.Driver, call: Any) -> Any:
-        await self._record([said.ToolCall(call_id=call.call.call_id, tool_name=call.call.name, result="done")])
-        return await run(self, call)
+    async def attend_late(self: driving.Driver, calls: Any) -> None:
+        await self._record([said.ToolCall(call_id=call.call.call_id, tool_name=call.call.name, result="done") for call in calls])
+        await attend(self, calls)
 
-    driving.Driver._run = run_late  # type: ignore[method-assign]  # on purpose
+    driving.Driver._attend = attend_late  # type: ignore[method-assign]  # on purpose
     await scenarios.serial(stage)
 
 

@@ -132,6 +132,15 @@ async def compaction(stage: Stage) -> None:
         await stage.drive(runner, "read a long book", tools=["look"])
 
 
+async def subagent(stage: Stage) -> None:
+    tools = tools_of(stage)
+    helps: list[Any] = [asks(tool_request("pay", {"n": 1}), tool_request("send", {"n": 3})), asks(tool_request("put", {"n": 2})), "helped"]
+    tools.add_agent("helper", "Helps.", llm_call=stage.model(ScriptedLLM(helps)), tools=["pay", "put", "send"])
+    lines: list[Any] = [asks(tool_request("helper", {"task": "help me"}), tool_request("look", {"n": 4})), asks(tool_request("pay", {"n": 5})), "done"]
+    async with stage.runner(tools=tools, llm=ScriptedLLM(lines)) as runner:
+        await stage.drive(runner, "ask another", tools=["helper", "look", "pay"], decide=approve)
+
+
 async def conversation(stage: Stage) -> None:
     lines: list[Any] = [asks(tool_request("pay", {"n": 1})), "done"]
     async with stage.runner(tools=tools_of(stage), llm=ScriptedLLM(lines)) as runner:

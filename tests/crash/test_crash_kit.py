@@ -25,6 +25,7 @@ EXPECTED = {  # scenario: the points it has at least, second kills for each of t
     "compaction": (80, 0),
     "conversation": (30, 0),
     "fork": (45, 0),
+    "subagent": (60, 0),
 }
 
 

@@ -17,7 +17,7 @@ from agent.models.trace import Step, Trace
 from agent.models.value import Value
 from agent.testing.crash import Journal
 from agent.testing.provider_shapes import shape_faults
-from agent.testing.stage import fingerprint
+from agent.testing.stage import AGENT, fingerprint
 
 Call = tuple[str, str]
 """A trace's id and a call's."""
@@ -201,7 +201,13 @@ def losses(first: Mapping[str, Any], last: Snapshot, effects: Mapping[str, str])
     given_up = set(last.calls("in_doubt_resolved"))
     for step in last.own():
         call = (step.trace_id, str(step.data.get("call_id")))
-        if step.step_type == "tool_call" and step.data.get("is_ok", True) and step.data.get("is_executed", True) and not ended[call]:
+        if (
+            step.step_type == "tool_call"
+            and step.data.get("is_ok", True)
+            and step.data.get("is_executed", True)
+            and not ended[call]
+            and effects.get(tools.get(call, "")) != AGENT
+        ):
             yield f"{tools.get(call)} ({call[1]} of {call[0]}) has a result on the record, and never ran to its end"
     for call, times in ended.items():
         if times > 1 and effects.get(tools.get(call, ""), "unsafe") == "unsafe" and call not in given_up:

@@ -23,6 +23,8 @@ from agent.tools.registry import ToolRegistry
 
 Decide = Callable[[Approval], Mapping[str, Any] | None]
 """What a person says of a waiting call: keywords of `AgentRunner.decide` (`verdict`, …); None leaves it waiting."""
+AGENT = "agent"
+"""Stands for the effect of a tool that is an agent: its runs have effects of their own."""
 RUN_S = 60.0
 """A run that takes longer hangs."""
 
@@ -60,7 +62,7 @@ class Stage:
                 store.memories if memory else None,
                 store.states,
                 tools,
-                self._watched_model(llm),
+                self.model(llm),
                 dataclasses.replace(base, enable_memory=base.enable_memory and memory),
             ) as runner:
                 yield runner
@@ -96,8 +98,8 @@ class Stage:
 
     async def _answer(self, runner: AgentRunner, trace_id: str, decide: Decide | None) -> bool:
         """Say what there is to say of what waits; return whether anything was said."""
-        waiting = await runner.pending(trace_id=trace_id)
-        said = not waiting  # decided in an earlier life, and not yet gone on with
+        waiting = await runner.pending()  # also of the agents below it
+        said = not any(item.trace_id == trace_id for item in waiting)  # decided in an earlier life, and not yet gone on with
         for item in waiting:
             self.journal.add("pending", item.trace_id, item.call_id, item.reason)
             if item.reason == "in_doubt":
@@ -121,7 +123,7 @@ class Stage:
     def _watch_tools(self, tools: ToolRegistry) -> None:
         path = self.folder / "effects"
         known = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps(known | {tool.name: tool.effect for tool in tools}))
+        path.write_text(json.dumps(known | {tool.name: AGENT if tool.agent is not None else tool.effect for tool in tools}))
         watch = self._watched_async, self._watched_sync
         tools._tools = {tool.name: replace(tool, function=watch[0 if tool.is_async else 1](tool.function)) for tool in tools}  # noqa: SLF001  # no public call swaps a function
 
@@ -156,7 +158,9 @@ class Stage:
         self.points.reached("after tool")
         return result
 
-    def _watched_model(self, llm: Any) -> Any:
+    def model(self, llm: Any) -> Any:
+        """Return a model that comes by points on either side of each answer; for agents that have one of their own."""
+
         async def watched(messages: Sequence[dict[str, Any]], model: str, tools: Any = None, **settings: Any) -> Any:
             """Ask the model, with a word before and a point on either side."""
             self.points.reached("before model")
