@@ -156,6 +156,18 @@ async def test_a_later_run_of_the_conversation_reads_on_in_another_process_too(m
         assert TEXT[70_000:70_007] in next(event.data["result"] for event in events if event.type == "tool_result")
 
 
+async def test_a_fork_reads_what_its_parent_was_told(make: Any) -> None:
+    events = await collect(make(asks(tool_request("fetch")), "done").run("go", tools=["fetch"]))
+    llm = ScriptedLLM([read(offset=60_000, length=6), "done"], by_calls=True)
+    runner = make(llm=llm)
+    fork_id = await runner.fork(events[0].data["trace_id"], 3)
+    rest = await collect(runner.resume(fork_id))
+
+    assert names_of(llm.calls[0]) == ["fetch", "read_result"]
+    assert TEXT[60_000:60_006] in next(event.data["result"] for event in rest if event.type == "tool_result")
+    assert (await runner.replay(fork_id)).identical
+
+
 async def test_results_of_other_runs_cannot_be_read(make: Any) -> None:
     _, results = await told(make)
     result_id = results[0].rsplit('result_id="', 1)[1][:8]

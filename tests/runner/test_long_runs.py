@@ -171,6 +171,34 @@ async def test_a_later_task_of_a_conversation_stays_and_the_earlier_ones_are_sum
     assert "the first task" in worker.summed[0][0][1]["content"]
 
 
+async def test_a_folded_run_replays_and_forks_from_what_the_model_saw(make: Any, store: Store) -> None:
+    worker = Worker(12)
+    runner = make(llm=worker, config=config())
+    events = await collect(runner.run("read all", system_prompt="Be brief.", tools=["read"]))
+    trace_id = events[0].data["trace_id"]
+    steps = await store.traces.get_trace_steps(trace_id)
+    fold = next(step.sequence for step in steps if step.step_type == "compaction")
+    asked = [step for step in steps[: fold + 1] if step.step_type == "llm_call"]
+
+    assert (await runner.replay(trace_id)).identical
+    for at in (fold - 1, fold, fold + 1):
+        again = Worker(12)
+        again.seen = [None] * len([step for step in steps[: at + 1] if step.step_type == "llm_call"])
+        count = len(again.seen)
+        forker = make(llm=again, config=config())
+        fork_id = await forker.fork(trace_id, at)
+        await collect(forker.resume(fork_id))
+        assert again.seen[count] == worker.seen[count]  # at fold - 1 the fork folds anew, the same way
+        assert (await forker.replay(fork_id)).identical
+    changed = make(llm=Worker(0), config=config())
+    fork_id = await changed.fork(trace_id, fold, task="read some", system_prompt="Be long.")
+    await collect(changed.resume(fork_id))
+    shown = next(step.data["messages"] for step in reversed(await store.traces.get_trace_steps(fork_id)) if step.step_type == "llm_call")
+    assert [message["content"] for message in shown[:2]] == ["Be long.", "read some"]
+    assert "the first looks found nothing" in shown[2]["content"]
+    assert len(asked) > 1
+
+
 async def test_settings_that_would_spoil_a_summary_are_left_out_of_its_call(make: Any) -> None:
     worker = Worker(12)
     await collect(make(llm=worker, config=config()).run("go", tools=["read"], temperature=0.2, response_format={"type": "json_object"}, stop=["x"]))

@@ -27,7 +27,8 @@ class Turn:
 
     number: int | None = None  # None: what an earlier process began
     began_at: float = 0.0
-    text: str = ""  # as it streams
+    text: str = ""  # as it streams: of the kind that came last
+    kind: str = "text"
     content: str | None = None  # None: not answered yet
     asked: int = 0
     tokens: int = 0
@@ -79,10 +80,10 @@ class Board:
 
     def _take_token(self, data: dict[str, Any]) -> None:
         turn = self._open()
-        if data.get("kind") == "restart":
-            turn.text = ""
-        elif data.get("kind") == "text":
-            turn.text += str(data.get("text", ""))
+        kind = str(data.get("kind"))
+        if kind != turn.kind:
+            turn.kind, turn.text = kind, ""
+        turn.text += str(data.get("text", ""))
 
     def _take_llm_call_completed(self, data: dict[str, Any]) -> None:
         if self.turn is None or self.turn.content is not None:

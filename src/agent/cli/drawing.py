@@ -34,6 +34,9 @@ def facts(signs: Signs, *parts: str | None) -> Text:
     return Text(signs.gap + signs.gap.join(shown), style="dim") if shown else Text()
 
 
+STREAMED = {"reasoning": "thinks: ", "tool_arguments": "writes arguments: "}  # before what streams and is no answer
+
+
 def turn_lines(turn: Turn, signs: Signs, *, now: float | None = None, tail_chars: int = 0) -> Iterator[Text]:
     """Yield the lines of a turn. With `now` it is going on; then as much of the streaming text as `tail_chars` is shown."""
     head = Text().append(f"{signs.model} ", style="cyan")
@@ -43,7 +46,7 @@ def turn_lines(turn: Turn, signs: Signs, *, now: float | None = None, tail_chars
         head.append_text(facts(signs, took_text(now - turn.began_at) if now is not None else None))
         yield head
         if turn.text and tail_chars:
-            yield Text("   " + one_line(turn.text[-tail_chars:], tail_chars), style="dim")
+            yield Text("   " + STREAMED.get(turn.kind, "") + one_line(turn.text[-tail_chars:], tail_chars), style="dim")
     elif turn.number is not None:
         asked = f" asks for {turn.asked} tool call{'' if turn.asked == 1 else 's'}" if turn.asked else " answers"
         head.append("model", style="bold").append(asked)

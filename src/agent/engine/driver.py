@@ -51,7 +51,7 @@ class Driver:
         self.is_cancelling = False
         self.task: asyncio.Task[None] | None = None
         self.looking: asyncio.Future[None] | None = None  # a look at what others appended
-        self._has_begun = self._is_let_go = self._is_appending = False
+        self._has_begun = self._is_let_go = self.is_appending = False
         self._requests: list[Payload] = []  # a pause or cancel of a run that has no log
         self.was_fenced = False
         self.rested: str | None = None  # the ending that this driver put into the trace
@@ -85,7 +85,7 @@ class Driver:
             if not draft.steps and draft.status is None:  # what another writer appended leaves nothing to do
                 return
             changes = ending_changes(draft.status, draft.state) if draft.status else None
-            self._is_appending = True
+            self.is_appending = True
             try:
                 if staged is None:
                     await self.shop.log.add_steps(self.trace.trace_id, draft.steps, epoch=self.epoch, changes=changes)
@@ -95,7 +95,7 @@ class Driver:
                 await self.catch_up()
                 continue
             finally:
-                self._is_appending = False
+                self.is_appending = False
             self.state = draft.state
             self.hear(self._heard)  # what was heard of while the append was under way
             self.rested = draft.status or self.rested
@@ -114,7 +114,7 @@ class Driver:
     def hear(self, sequence: int) -> None:
         """Learn that the log has a step. While an append is under way it may be our own: then it is judged afterwards."""
         self._heard = max(self._heard, sequence)
-        if self._heard >= self.state.next_sequence and not self._is_appending and self.on_news is not None:
+        if self._heard >= self.state.next_sequence and not self.is_appending and self.on_news is not None:
             self.on_news()
 
     def notice(self) -> None:
@@ -132,7 +132,7 @@ class Driver:
             return
         self.is_cancelling = True
         self._news.set()
-        if self.task is not None and self._has_begun and not self._is_appending:  # a task that never began would tell nobody of its end
+        if self.task is not None and self._has_begun and not self.is_appending:  # a task that never began would tell nobody of its end
             self.task.cancel()
 
     def let_go(self) -> None:

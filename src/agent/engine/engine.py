@@ -201,6 +201,7 @@ class Engine:
 
     async def _rest_of(self, driver: Driver, reading: Reading, told: int) -> AsyncIterator[AgentEvent]:
         """Yield what is past the steps told already. What failed the run was told by its last event, and is raised to its own reader only."""
+        reading.pass_over(told)
         try:
             while reading.events or await reading.more():
                 event = reading.take()

@@ -48,6 +48,17 @@ class Reading:
             raise driver.error
         return False
 
+    def pass_over(self, told: int) -> None:
+        """Drop what passed by before a step that the reader was told of from the log: tokens of a reply that it knows whole."""
+        events, driver = self.events, self._driver
+        known = [n for n, event in enumerate(events) if event.type != "awaiting_user_action" and event.data.get("sequence", told + 1) <= told]
+        stale = known[-1] if known else -1
+        if driver.is_appending and driver.state.next_sequence <= told:  # the step is on the log, and its event still to come
+            stale = len(events)
+        kept = [event for n, event in enumerate(events) if n > stale or "sequence" in event.data or event.is_ending]
+        events.clear()
+        events.extend(kept)
+
     def leave(self) -> None:
         """Want no more events."""
         self._driver.feed.leave(self._watcher)
