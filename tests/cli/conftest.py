@@ -29,7 +29,7 @@ class Command:
             "XDG_STATE_HOME": str(home / "state"),
             "PYTHONUNBUFFERED": "1",
             "LANG": "C.UTF-8",
-            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE")},
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE") or name == "PYTHONPATH"},
         }
 
     def __call__(self, *arguments: str, stdin: str | None = None, code: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
