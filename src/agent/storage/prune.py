@@ -40,6 +40,18 @@ class Wanted(NamedTuple):
         return cls(to_ms(as_utc(before)), uid, frozenset(statuses))
 
 
+def is_awaited(trace_id: str, parent_id: str | None, parent: tuple[str, int, str | None] | None, wanted: Wanted) -> bool:
+    """Whether a trace is a sub-agent's run whose caller stays and may go on: it would find no trace of what was done, and do it again.
+
+    `parent` is the caller's status, when it was recorded (milliseconds), and its uid; None where it is not there any more.
+    """
+    if parent is None or not trace_id.startswith(f"{parent_id}."):
+        return False
+    status, created, uid = parent
+    goes = status in wanted.statuses and created < wanted.before_ms and wanted.uid in (None, uid)
+    return status not in ("completed", "cancelled") and not goes
+
+
 def removable(old: Iterable[Standing], standing: Iterable[Standing]) -> list[str]:
     """Return ids of `old` that may go, newest first. `standing` are all traces with a parent or a conversation."""
     going = {trace.trace_id: trace for trace in sorted(old, reverse=True)}

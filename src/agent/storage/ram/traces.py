@@ -19,7 +19,7 @@ from agent.storage.erasing import check_erasable, checked_sequences, checked_wor
 from agent.storage.fields import check_newest, checked_changes, checked_trace
 from agent.storage.lineage import check_fork, seam
 from agent.storage.protocols import TraceHead, Usage, Verified
-from agent.storage.prune import Wanted, removable
+from agent.storage.prune import Wanted, is_awaited, removable
 from agent.storage.ram.rows import RamRows, Record, fields_of
 from agent.storage.ram.states import RamStateStore
 from agent.storage.staging import StagedStates
@@ -239,9 +239,8 @@ class RamTraceStore:
         """See `TraceLog`. A trace that a kept one goes on from stays."""
         self._check_open()
         wanted = Wanted.of(before, uid, statuses)
-        gone = removable(
-            [record.standing for record in self._records.values() if _is_old(record.trace, wanted)], [record.standing for record in self._records.values()]
-        )
+        old = [record for record in self._records.values() if _is_old(record.trace, wanted) and not self._is_awaited(record.trace, wanted)]
+        gone = removable([record.standing for record in old], [record.standing for record in self._records.values()])
         if not is_dry_run:
             for trace_id in gone:
                 del self._records[trace_id]
@@ -295,6 +294,11 @@ class RamTraceStore:
     def _rows(self) -> "RamRows":
         self._check_open()
         return RamRows(self._records, self._blobs)
+
+    def _is_awaited(self, trace: Trace, wanted: Wanted) -> bool:
+        record = self._records.get(trace.parent_trace_id or "")
+        parent = (record.trace.status, to_ms(record.trace.created_at), record.trace.uid) if record is not None else None
+        return is_awaited(trace.trace_id, trace.parent_trace_id, parent, wanted)
 
 
 def _is_old(trace: Trace, wanted: Wanted) -> bool:

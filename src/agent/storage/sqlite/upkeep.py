@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from agent.storage import prune
 from agent.storage.prune import Standing, Wanted
@@ -12,10 +13,19 @@ SWEPT_AT_ONCE = 200
 """So many blobs."""
 
 
+_CANDIDATES = """select t.no, t.id, t.parent, t.conversation, t.status, p.status, p.created, p.uid
+    from trace t left join trace p on p.id=t.parent"""
+
+
+def _old(rows: Sequence[tuple[Any, ...]], wanted: Wanted) -> list[Standing]:
+    """Return those of the traces that have ended, but for sub-agents' runs that are still awaited."""
+    ended = [row for row in rows if row[4] in wanted.statuses]
+    return [Standing(*row[:4]) for row in ended if not prune.is_awaited(row[1], row[2], row[5:] if row[5] is not None else None, wanted)]
+
+
 def removable(db: sqlite3.Connection, wanted: Wanted) -> list[str]:
     """Return ids of the traces that may go, newest first."""
-    sql = "select no, id, parent, conversation, status from trace where created<?1 and (?2 is null or uid=?2)"
-    old = [Standing(*row[:4]) for row in db.execute(sql, (wanted.before_ms, wanted.uid)).fetchall() if row[4] in wanted.statuses]
+    old = _old(db.execute(f"{_CANDIDATES} where t.created<?1 and (?2 is null or t.uid=?2)", (wanted.before_ms, wanted.uid)).fetchall(), wanted)
     if not old:
         return []
     others = db.execute("select no, id, parent, conversation from trace where parent is not null or conversation is not null").fetchall()
@@ -43,12 +53,11 @@ def sweep(db: sqlite3.Connection) -> int:
 def _still_removable(db: sqlite3.Connection, trace_ids: Sequence[str], wanted: Wanted) -> list[str]:
     """Ask again about a few: one may have been resumed, or continued, meanwhile. What goes on from them is newer, and so gone already."""
     columns = "no, id, parent, conversation"
-    old, others = [], []
+    old: list[Standing] = []
+    others: list[Standing] = []
     for trace_id in trace_ids:
-        sql = f"select {columns}, status from trace where id=?1 and created<?2 and (?3 is null or uid=?3)"  # noqa: S608  # our own column names
-        for *standing, status in db.execute(sql, (trace_id, wanted.before_ms, wanted.uid)).fetchall():
-            if status in wanted.statuses:
-                old.append(Standing(*standing))
+        sql = f"{_CANDIDATES} where t.id=?1 and t.created<?2 and (?3 is null or t.uid=?3)"
+        old += _old(db.execute(sql, (trace_id, wanted.before_ms, wanted.uid)).fetchall(), wanted)
     for trace in old:
         children = f"select {columns} from trace where parent=?1 union select {columns} from trace where conversation=?2"  # noqa: S608  # as above
         others += [Standing(*row) for row in db.execute(children, (trace.trace_id, trace.conversation)).fetchall()]

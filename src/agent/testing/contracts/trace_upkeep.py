@@ -142,6 +142,17 @@ class TraceUpkeepContract:
             await store.update_trace(trace.trace_id, status="completed")
         assert await store.prune(before=MOMENT + timedelta(hours=1)) == [later.trace_id, earlier.trace_id, child.trace_id, parent.trace_id]
 
+    async def test_prune_keeps_a_sub_agents_run_that_its_caller_may_go_on_with(self, store: TraceLog) -> None:
+        """`prune`: a sub-agent's run stays as long as its caller does, and that one has neither an answer nor been cancelled."""
+        caller = await recorded(store, created_at=MOMENT)
+        below = await recorded(store, created_at=MOMENT, parent_trace_id=caller.trace_id, trace_id=f"{caller.trace_id}.1.0")
+        await store.update_trace(below.trace_id, status="completed")
+
+        assert await store.prune(before=MOMENT + timedelta(hours=1)) == []
+        await store.update_trace(caller.trace_id, status="failed")
+        assert await store.prune(before=MOMENT + timedelta(hours=1), statuses=["completed"]) == []
+        assert await store.prune(before=MOMENT + timedelta(hours=1)) == [below.trace_id, caller.trace_id]
+
     async def test_a_cursor_stays_good_after_a_prune(self, store: TraceLog) -> None:
         """`changes_since`: what was committed after `cursor`, also where the newest steps were removed."""
         old = await opened(store, [fact("", n) for n in range(5)], created_at=MOMENT)
