@@ -18,7 +18,7 @@ AgentError
 │   ├── AlreadyDecided  NotPending  ApprovalExpired  NotEditable  HashMismatch  InDoubt  NotInDoubt
 │   ├── ConversationBusy  LimitNotRaised  DailyLimitReached
 ├── ModelError                a model call failed
-│   ├── ModelUnavailable (may be retried)  ModelRejected (may not)  ModelNotConfigured
+│   ├── ModelUnavailable (may be retried)  ModelRejected (may not)  ModelNotConfigured  OutputInvalid
 │   └── ContextTooLong        a ModelRejected: the prompt is longer than the model takes
 └── ToolFailed                the model is told; never ends a run
     ├── ToolArgumentsInvalid  ToolTimeout  ToolNotStarted  ToolRefused
@@ -303,6 +303,10 @@ class ContextTooLong(ModelRejected):
 
 class ModelNotConfigured(ModelError):
     """No model is named, its key is missing, or its extra is not installed."""
+
+
+class OutputInvalid(ModelError):
+    """The model's answers do not fit the output type, however often it was told so; the texts are on the record."""
 
 
 # ---- tools: the model is told

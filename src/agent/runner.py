@@ -22,12 +22,13 @@ from agent.engine.replaying import replay_run
 from agent.engine.shop import Shop
 from agent.engine.stopping import cancel, pause
 from agent.engine.subruns import Subruns
-from agent.errors import BadInput, Unsupported
+from agent.errors import BadInput
 from agent.events import AgentEvent
 from agent.llm.contract import LLMCall
 from agent.models.approval import Approval
 from agent.storage.protocols import MemoryStore, StateStore, TraceStore
 from agent.storage.unicode import is_unicode
+from agent.tools.output import OutputChecker, checker_of
 from agent.tools.registry import ToolRegistry, get_tool_registry
 
 __all__ = ["ANONYMOUS", "AgentConfig", "AgentRunner", "CallResult"]
@@ -70,6 +71,13 @@ class AgentRunner:
         self._shop.llm_call = self.llm_call
         return self.llm_call
 
+    def _bounds(self, limits: Mapping[str, Any] | None, output_type: Any) -> tuple[dict[str, Any], OutputChecker | None]:
+        """Return the limits of a run, and what checks its answer."""
+        bounds = {**checked_limits(self.config.limits), **checked_limits(limits)}
+        if output_type is None:
+            return bounds, None
+        return {"max_output_repairs": self.config.max_output_repairs, **bounds}, checker_of(output_type)
+
     async def call(
         self,
         messages: Sequence[Mapping[str, Any]],
@@ -77,16 +85,25 @@ class AgentRunner:
         tools: Sequence[str] | None = None,
         uid: str | None = None,
         trace: bool = True,
+        *,
+        output_type: Any = None,
         **kwargs: Any,
     ) -> CallResult:
         """Return the result of one model call; recorded where there is a trace store and `trace` is true.
 
+        With `output_type` the answer is checked and stands in `output`, as plain data; a model whose answer does not fit is told
+        why and called again, `max_output_repairs` times at most. Tokens and cost are those of all calls.
+
         Raises:
+            OutputInvalid: no answer fitted; all are on the record.
             Exception: whatever the model raised; the trace then ends `failed`.
         """
         self._model()
-        await self._engine.days.check(checked_limits(self.config.limits), tenant(uid))
-        return await call_once(self._shop, self.trace_store if trace else None, messages=messages, model=model, tools=tools, uid=tenant(uid), keywords=kwargs)
+        limits = checked_limits(self.config.limits)
+        await self._engine.days.check(limits, tenant(uid))
+        output = checker_of(output_type) if output_type is not None else None
+        store = self.trace_store if trace else None
+        return await call_once(self._shop, store, messages=messages, model=model, tools=tools, uid=tenant(uid), keywords=kwargs, output=output, limits=limits)
 
     async def run(
         self,
@@ -110,16 +127,16 @@ class AgentRunner:
         """Run an agent on a task and yield its events, the last one an ending.
 
         `task` is text, or content parts with images. Keywords beyond these go to the model; those in
-        `agent.config.STORED_SETTINGS` are stored with the run, others (keys, clients) never.
+        `agent.config.STORED_SETTINGS` are stored with the run, others (keys, clients) never. `output_type` (a pydantic model, a
+        dataclass, a TypedDict, a JSON schema) is the form of the answer: as plain data it is `output` of the `conclusion`.
 
         Raises:
             BadInput: an argument cannot be used; nothing was recorded.
+            DailyLimitReached: the uid may begin no run today.
             Exception: what failed the run, after its `trace_failed` event.
         """
         self._model()
-        if output_type is not None:
-            raise Unsupported("output_type is not part of this version: ask for JSON in the task, and parse the conclusion's content")
-        config, bounds = self.config, {**checked_limits(self.config.limits), **checked_limits(limits)}
+        config, (bounds, output) = self.config, self._bounds(limits, output_type)
         request = Request(
             task=task,
             messages=messages,
@@ -134,6 +151,7 @@ class AgentRunner:
             conversation_id=conversation_id,
             limits=bounds,
             keywords=kwargs,
+            output=output,
         )
         with await self._engine.start(request, deps) as reading:
             while reading.events or await reading.more():

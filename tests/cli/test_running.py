@@ -182,6 +182,20 @@ def test_limits_of_the_file_hold_and_a_daily_one_refuses_the_next_run(seasoned: 
     assert "max_runs_per_day=1 today: it may go on from" in refused.stderr
 
 
+def test_with_a_schema_stdout_is_the_json_of_the_answer(seasoned: Command) -> None:
+    (seasoned.folder / "schema.json").write_text('{"type": "object", "properties": {"apples": {"type": "integer"}}, "required": ["apples"]}')
+    (seasoned.folder / "none.json").write_text("[]")
+    done = seasoned.run('```json\n{"apples": 3}\n```', options=["--output-schema", "schema.json"])
+    failed = seasoned.run("three", options=["--output-schema", "schema.json"], code=1)
+    none = seasoned.run("hi", options=["--output-schema", "none.json"], code=2)
+
+    assert done.stdout == '{"apples": 3}\n'
+    assert "does not fit the output type" in failed.stderr
+    assert failed.stdout == ""
+    assert "holds no JSON schema" in none.stderr
+    assert "cannot be read as JSON" in seasoned.run("hi", options=["--output-schema", "missing.json"], code=2).stderr
+
+
 def test_a_conversation_goes_on(seasoned: Command) -> None:
     seasoned.run("one", options=["--conversation", "c1"])
     seasoned.run("two", options=["--conversation", "c1"])

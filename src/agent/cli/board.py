@@ -45,6 +45,7 @@ class Board:
         self.turn: Turn | None = None
         self.turns = self.tools = 0
         self.answer: str | None = None
+        self.output: Any = None  # the answer as data, where the run has a schema for it
         self.ending: AgentEvent | None = None
         self.trace_id: str | None = None
         self.is_timed = True  # False: events come later than what they tell of, so that nothing can be said of how long it took
@@ -121,4 +122,4 @@ class Board:
                 call.waits_for = str(reason)
 
     def _take_conclusion(self, data: dict[str, Any]) -> None:
-        self.answer = str(data.get("content") or "")
+        self.answer, self.output = str(data.get("content") or ""), data.get("output")

@@ -1,15 +1,17 @@
 """Who plays in a run: the options of the command, the agent of seasoned.toml, and its defaults, in this order."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from agent.cli.project_file import AgentEntry, Project, Taint
 from agent.cli.toolbox import Wanted, split_names
 from agent.config import AgentConfig
-from agent.errors import ConfigInvalid
+from agent.errors import BadInput, ConfigInvalid
 from agent.models.value import Value
 
 MAX_SYSTEM_CHARS = 1_000_000
+MAX_SCHEMA_BYTES = 1_000_000
 
 
 class Given(Value, frozen=True, kw_only=True):
@@ -23,6 +25,7 @@ class Given(Value, frozen=True, kw_only=True):
     hosts: list[str] | None = None
     max_iterations: int | None = None
     limits: dict[str, Any] = {}
+    output_schema: Path | None = None
     memory: bool | None = None
     policies: list[str] | None = None
     taint: Taint | None = None
@@ -37,6 +40,7 @@ class Cast(Value, frozen=True, kw_only=True):
     agent_type: str | None
     max_iterations: int | None
     limits: dict[str, Any]
+    output_schema: dict[str, Any] | None
     memory: bool | None
     settings: dict[str, Any]
 
@@ -59,6 +63,7 @@ def cast_of(given: Given, project: Project) -> Cast:
         agent_type=entry.agent_type or given.agent or project.top.agent,
         max_iterations=given.max_iterations if given.max_iterations is not None else entry.max_iterations,
         limits=given.limits,
+        output_schema=_schema(given.output_schema),
         memory=given.memory if given.memory is not None else entry.memory,
         settings=entry.settings,
     )
@@ -86,6 +91,19 @@ def config_of(project: Project) -> AgentConfig:
 
 def _below(project: Project, path: str | None) -> str | None:
     return str((project.folder / Path(path).expanduser()).absolute()) if path is not None else None
+
+
+def _schema(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            schema = json.loads(file.read(MAX_SCHEMA_BYTES + 1))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(f"--output-schema {str(path)!r} cannot be read as JSON: {error}") from None
+    if not isinstance(schema, dict):
+        raise BadInput(f"--output-schema {str(path)!r} holds no JSON schema: it is to be an object")
+    return schema
 
 
 def system_of(entry: AgentEntry, project: Project) -> str | None:

@@ -1,5 +1,6 @@
 """How a run ends on the command line: its exit code, its answer, what to try next."""
 
+import json
 from collections.abc import Sequence
 
 from agent.cli.asking import waiting_lines
@@ -61,7 +62,7 @@ def close_run(face: Face, waiting: Sequence[Approval] = (), *, options: str | No
         head = f"{head}: {board.ending.data.get('limit')} = {board.ending.data.get('value')}"
     print_totals(face, head, style)
     if board.answer is not None and status in ("completed", "limit_reached"):
-        say(board.answer)
+        say(board.answer if board.output is None else json.dumps(board.output, ensure_ascii=False))
     tell(f"run {board.trace_id}")
     for line in _advice(status, board, waiting, options):
         tell(line)

@@ -75,6 +75,7 @@ async def run_once(job: Job, store: Store, cast: Cast, toolbox: Toolbox, choice:
             uid=job.place.uid,
             max_iterations=cast.max_iterations,
             limits=cast.limits,
+            output_type=cast.output_schema,
             enable_memory=cast.memory,
             conversation_id=job.conversation,
             **{**choice.settings, **cast.settings},

@@ -101,8 +101,11 @@ def _begin_of_tail(items: Sequence[Message], first: int, window: Window, scale: 
 
 
 def _pinned(state: RunState, items: Sequence[Message], first: int, until: int) -> tuple[int, ...]:
-    """Return where the task and the memory block stand."""
-    wanted = [state.memory.block if state.memory is not None else None, state.input.task if state.input is not None else None]
+    """Return where the task, the memory block and the schema of the answer stand."""
+    asked = state.input
+    wanted = [state.memory.block if state.memory is not None else None, asked.task if asked is not None else None]
+    if asked is not None and asked.output_schema is not None and asked.messages:
+        wanted.append(asked.messages[-1].get("content"))  # it tells the schema of the answer
     places = (_last_said(items, content, first, until) for content in wanted if content)
     return tuple(sorted({place for place in places if place is not None}))
 

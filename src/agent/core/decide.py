@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from agent.core.compact import Window, is_due
-from agent.core.limits import Amount, Outside, broken_limit
+from agent.core.limits import OUTPUT_REPAIRS, Amount, Outside, broken_limit
 from agent.core.state import CallState, RunState
 from agent.models.value import Value
 
@@ -71,6 +71,12 @@ class Wait(Value, frozen=True, gc=False):
     call_ids: tuple[str, ...]
 
 
+class Fail(Value, frozen=True, gc=False):
+    """The model's answers do not fit the output type, and it was told so often enough."""
+
+    problem: str
+
+
 class Conclude(Value, frozen=True, gc=False):
     """The last reply is the answer."""
 
@@ -88,7 +94,7 @@ class Rest(Value, frozen=True, gc=False):
     status: str
 
 
-Action: TypeAlias = ReadMemory | CallModel | Compact | Open | Settle | Begin | CutOff | MarkInDoubt | Attend | Wait | Conclude | ReachLimit | Rest
+Action: TypeAlias = ReadMemory | CallModel | Compact | Open | Settle | Begin | CutOff | MarkInDoubt | Attend | Wait | Conclude | Fail | ReachLimit | Rest
 
 
 def decide(
@@ -113,6 +119,12 @@ def decide(
         return Conclude()
     if state.memory is None and not state.used.iterations and state.input is not None and state.input.enable_memory:
         return ReadMemory()
+    return _next_call(state, window, outside)
+
+
+def _next_call(state: RunState, window: Window | None, outside: Outside | None) -> Action:
+    if state.rejected is not None and state.rejected.count > state.limits.get("max_output_repairs", OUTPUT_REPAIRS):
+        return Fail(state.rejected.problem)
     limit = broken_limit(state, outside)
     if limit and ((not state.used.iterations and not limit[1]) or (outside is not None and outside.is_final_over)):
         return ReachLimit(*limit)

@@ -8,7 +8,7 @@ from agent.core.calls import calls_of, message_tool_call, safe_name
 from agent.core.compact import Folding, folded
 from agent.core.forking import forked
 from agent.core.messages import Messages
-from agent.core.state import Answer, CallState, Compacted, CutResult, PromptMark, RunState, Source, Used
+from agent.core.state import Answer, CallState, Compacted, CutResult, PromptMark, Rejected, RunState, Source, Used
 from agent.core.subruns import begun_again, rolled_up, with_subrun
 from agent.core.wording import wording
 from agent.models.bulk import Bulk
@@ -341,6 +341,20 @@ def _conclusion(state: RunState, step: Step, payload: said.Conclusion) -> RunSta
     return replace(state, conclusion=content, output=payload.output, reply=None, status=status, next_sequence=_next(state, step))
 
 
+def _output_rejected(state: RunState, step: Step, payload: said.OutputRejected) -> RunState:
+    if state.reply is None or state.turn:  # no answer is there to be rejected
+        return replace(state, next_sequence=_next(state, step))
+    count = state.rejected.count if state.rejected is not None else 0
+    return replace(
+        state,
+        messages=state.messages.plus(user_message(wording("output_rejected", _language(state), problem=payload.problem))),
+        reply=None,
+        rejected=Rejected(count + 1, payload.problem),
+        tip=(*state.tip, step.step_id),
+        next_sequence=_next(state, step),
+    )
+
+
 def _limit_reached(state: RunState, step: Step, payload: said.LimitReached) -> RunState:
     return replace(state, limit=payload, status="limit_reached", reply=None, next_sequence=_next(state, step))
 
@@ -352,7 +366,8 @@ def _paused(state: RunState, step: Step, payload: said.Paused) -> RunState:
 
 
 def _failure(state: RunState, step: Step, payload: said.Failure) -> RunState:
-    return replace(state, status="failed", stopped_epoch=step.epoch, failure=payload, next_sequence=_next(state, step))
+    failed = replace(state, status="failed", stopped_epoch=step.epoch, failure=payload, next_sequence=_next(state, step))
+    return failed if state.rejected is None or payload.action != "Fail" else replace(failed, rejected=None)  # a resume begins to count anew
 
 
 def _cancelled(state: RunState, step: Step, payload: said.Cancelled) -> RunState:
@@ -375,6 +390,7 @@ _CHANGES: dict[str, Callable[[RunState, Step, Any], RunState]] = {
     "in_doubt_resolved": _in_doubt_resolved,
     "conclusion": _conclusion,
     "limit_reached": _limit_reached,
+    "output_rejected": _output_rejected,
     "paused": _paused,
     "failure": _failure,
     "cancelled": _cancelled,

@@ -15,6 +15,8 @@ NUMBERS = ("max_cost", "max_wall_s", "max_cost_per_day")
 """Limits that may have a fraction: USD, seconds, USD."""
 LIMITS = WHOLE + NUMBERS
 """The limits that a run can have."""
+OUTPUT_REPAIRS = 2
+"""How often a model is told that its answer does not fit the output type, where a run says nothing else."""
 DAILY = ("max_runs_per_day", "max_tokens_per_day", "max_cost_per_day")
 """Limits on all runs of a uid on one day (UTC)."""
 OUTSIDE = ("max_wall_s", *DAILY)

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import agent.models.payloads as said
 from agent.core.compact import Folding, is_safe
-from agent.core.decide import Action, CallModel, Conclude, ReachLimit, ReadMemory, Rest, decide
+from agent.core.decide import Action, CallModel, Conclude, Fail, ReachLimit, ReadMemory, Rest, decide
 from agent.core.fold import advance, history, start
 from agent.core.limits import OUTSIDE, Outside, broken_limit
 from agent.core.messages import Messages
@@ -100,6 +100,8 @@ def told(action: Action) -> str:
             return "memory_read"
         case Conclude():
             return "conclusion"
+        case Fail():
+            return "failure (OutputInvalid)"
         case ReachLimit(limit):
             return f"limit_reached ({limit})"
         case Rest(status):
@@ -248,6 +250,11 @@ def _conclusion(state: RunState, _before: Step | None, _step: Step, payload: sai
     return None if payload.reply is None or payload.reply == state.turn_sequence else Difference(f"the answer is that of step {state.turn_sequence}")
 
 
+def _output_rejected(state: RunState, _before: Step | None, _step: Step, _payload: said.OutputRejected) -> Verdict:
+    has_schema = state.input is not None and state.input.output_schema is not None
+    return None if has_schema and isinstance(_decided(state), Conclude) else Difference("there was no answer whose form was to be checked")
+
+
 def _limit_reached(state: RunState, before: Step | None, _step: Step, payload: said.LimitReached) -> Verdict:
     is_after_answer = before is not None and before.step_type == "conclusion" and before.data.get("is_final") is False
     if payload.limit in OUTSIDE and payload.value is not None and payload.value == state.limits.get(payload.limit) and not state.turn:
@@ -269,6 +276,7 @@ _RULES: dict[str, Callable[[RunState, Step | None, Step, Any], Verdict]] = {
     "memory_read": _memory_read,
     "llm_call": _llm_call,
     "compaction": _compaction,
+    "output_rejected": _output_rejected,
     "tool_started": _tool_started,
     "tool_call": _tool_call,
     "approval_requested": _approval_requested,

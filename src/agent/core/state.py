@@ -90,6 +90,13 @@ class Answer(Value, frozen=True, gc=False):
     is_final_call: bool = False  # the one call without tools after a limit
 
 
+class Rejected(Value, frozen=True, gc=False):
+    """Answers in a row that did not fit the output type."""
+
+    count: int
+    problem: str  # of the last one
+
+
 class PromptMark(Value, frozen=True, gc=False):
     """The prompt of the last model call: its fingerprint, and how many messages that covers."""
 
@@ -138,6 +145,7 @@ class RunState(Value, frozen=True, gc=False):
     untrusted: tuple[Source, ...] = ()  # where untrusted words came from: the first result of each tool
     compacted: Compacted | None = None
     cut: tuple[CutResult, ...] = ()  # results that can be read on
+    rejected: Rejected | None = None  # answers that did not fit the output type
     broken: str | None = None  # the limit that kept a call from running, or after which the final answer was asked for
 
     @property

@@ -8,6 +8,7 @@ import agent.models.payloads as said
 from agent.config import ANONYMOUS, STORED_SETTINGS, AgentConfig
 from agent.core.redact import Redactor
 from agent.core.state import CutResult, RunState, Source
+from agent.core.wording import wording
 from agent.engine.asking import text_of
 from agent.engine.cut_results import READ_RESULT, schema_of
 from agent.engine.gates import policy_names, seen_sources
@@ -15,8 +16,10 @@ from agent.engine.given_messages import well_formed
 from agent.engine.limits import checked_limits, within_limits
 from agent.engine.shop import Shop
 from agent.errors import BadInput
+from agent.models.message import user_message
 from agent.models.trace import Trace
 from agent.models.value import Value
+from agent.tools.output import OutputChecker, schema_text
 from agent.tools.registry import ToolRegistry
 from agent.tools.tool import Tool
 
@@ -37,6 +40,7 @@ class Request(Value, frozen=True, kw_only=True):
     conversation_id: str | None
     limits: dict[str, Any]
     keywords: dict[str, Any]
+    output: OutputChecker | None = None
     untrusted: tuple[Source, ...] = ()  # where untrusted words in what it goes on from came from
     cut: tuple[CutResult, ...] = ()  # results in what it goes on from that can be read on
 
@@ -64,9 +68,10 @@ def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: 
     system, messages = system_and_messages(request.system_prompt, checked_messages(request.messages, redactor), redactor)
     names = list(dict.fromkeys(request.tools)) if request.tools else []
     stored, unstored = split_settings(request.keywords)
+    schema = redactor.value(request.output.schema) if request.output is not None else None
     return said.Input(
         task=checked_task(request.task, redactor, config),
-        messages=messages,
+        messages=messages if schema is None else [*messages, *telling_schema(schema, request.keywords, config.language)],
         system=system,
         tools=[name for name in names if not _is_built_in(name, tools)] or None,
         schemas=_schemas(names, tools, config) if names else [],
@@ -81,11 +86,17 @@ def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: 
         continues={"trace_id": continues[0], "sequence": continues[1]} if continues else None,
         limits=request.limits,
         language=config.language,
+        output_schema=schema,
         policies=policy_names(config),
         taint=config.taint,
         cut_results=[{"result_id": one.result_id, "trace_id": one.trace_id, "sequence": one.sequence} for one in request.cut],
         tainted_by=[{"tool_name": source.tool_name, "step_id": source.step_id} for source in request.untrusted],
     )
+
+
+def telling_schema(schema: dict[str, Any], keywords: Mapping[str, Any], language: str) -> list[dict[str, Any]]:
+    """Return the message that tells a model the form of its answer; none where the caller's `response_format` does."""
+    return [] if "response_format" in keywords else [user_message(wording("output_schema", language, schema=schema_text(schema)))]
 
 
 def subrun_request(shop: Shop, state: RunState, tool: Tool, arguments: Mapping[str, Any], *, uid: str | None, passing: Mapping[str, Any]) -> Request:

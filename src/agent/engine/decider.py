@@ -24,6 +24,7 @@ from agent.models.rule import ApprovalRule
 from agent.models.trace import Trace, subrun_id_of
 from agent.models.value import replace
 from agent.tools.context import ToolContext
+from agent.tools.output import OutputChecker
 
 TOLD_OF_REPEATS = 2  # how often a model is told not to repeat a call before that ends the run
 
@@ -42,6 +43,8 @@ class Decider:
         self.compactor = Compactor(shop, asked, needs)
         self.parted: Parted | None = None  # of a fork: what was done where it comes from
         self.bounds: Bounds | None = None
+        schema = asked.output_schema if asked is not None else None
+        self.output = None if schema is None else needs.output or OutputChecker(schema)
         self.may_use_rules = asked is not None and shop.states is not None and may_ask(asked, shop.tools)
         self._rules: tuple[ApprovalRule, ...] = ()
 
@@ -93,11 +96,11 @@ class Decider:
             case CutOff(calls, limit, value):
                 facts = [refusal_by_limit(call, limit, value, self.language) for call in calls]
             case Conclude():
-                draft.add(said.Conclusion(reply=state.turn_sequence), *state.tip)
-                draft.status = "completed"
+                self._conclude(draft)
             case ReachLimit(limit, value):
                 if state.answer is not None:
-                    draft.add(said.Conclusion(reply=state.turn_sequence, is_final=False), *state.tip)
+                    output = self.output.read(state.answer)[0] if self.output is not None else None
+                    draft.add(said.Conclusion(reply=state.turn_sequence, is_final=False, output=output), *state.tip)
                 value = value if value is not None else getattr(self.shop.config, limit, None)
                 draft.add(said.LimitReached(limit=limit, value=value), *state.tip)
                 draft.status = "limit_reached"
@@ -143,6 +146,15 @@ class Decider:
             call = draft.state.call(known.call.call_id)
             if call is not None and call.is_suspended and call.result is None:
                 draft.add(said.ToolStarted(call_id=call.call.call_id, attempt=call.attempt + 1), *((draft.state.turn_id,) if draft.state.turn_id else ()))
+
+    def _conclude(self, draft: Draft) -> None:
+        state = draft.state
+        output, problem = self.output.read(state.answer or "") if self.output is not None else (None, None)
+        if problem is not None:
+            draft.add(said.OutputRejected(problem=self.shop.redactor.text(problem)), *state.tip)
+            return
+        draft.add(said.Conclusion(reply=state.turn_sequence, output=output), *state.tip)
+        draft.status = "completed"
 
     def _repeated(self, state: RunState, call: CallState) -> Payload | None:
         """Return the refusal of a call that was made too often with the same result; None where it was not."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import agent.models.payloads as said
 from agent.clock import now
 from agent.core.compact import prompt_tokens
-from agent.core.decide import Action, Attend, CallModel, Compact, Conclude, MarkInDoubt, Open, ReadMemory, Rest, Wait, expired_calls
+from agent.core.decide import Action, Attend, CallModel, Compact, Conclude, Fail, MarkInDoubt, Open, ReadMemory, Rest, Wait, expired_calls
 from agent.core.fold import advance
 from agent.core.limits import Outside
 from agent.core.state import CallState, RunState
@@ -26,7 +26,7 @@ from agent.engine.recalling import recall_for
 from agent.engine.shop import RunNeeds, Shop
 from agent.engine.transactional import commit, conflicted
 from agent.engine.under_way import UnderWay
-from agent.errors import AgentError, Fenced, SequenceTaken, StoreError, VersionConflict
+from agent.errors import AgentError, Fenced, OutputInvalid, SequenceTaken, StoreError, VersionConflict
 from agent.events import AgentEvent
 from agent.models.payloads import Payload
 from agent.models.trace import Trace
@@ -238,6 +238,8 @@ class Driver:
                 await self._record(await self.calls.lost(self.state, calls))
             case Rest() | Wait():
                 await self._attend(())
+            case Fail(problem):
+                raise OutputInvalid(f"the model's answer does not fit the output type: {problem}")
             case _:  # what needs no effect
                 if self.decider.may_use_rules:
                     await self.decider.load_rules()

@@ -88,7 +88,7 @@ class Engine:
                 raise
             return await self._recorded(request, deps, attempts - 1)
         state = advance(start(inherited), step)
-        needs = RunNeeds({n: request.keywords[n] for n in payload.unstored}, deps)
+        needs = RunNeeds({n: request.keywords[n] for n in payload.unstored}, deps, request.output)
         driver = Driver(self.shop, trace, state, epoch=1, needs=needs, delegate=self.delegate)
         self.bind(driver)
         return driver, step

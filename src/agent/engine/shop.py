@@ -13,6 +13,7 @@ from agent.engine.log import RunLog
 from agent.llm.contract import LLMCall, StreamingModel
 from agent.storage.protocols import MemoryStore, StateStore
 from agent.storage.state_values import RESERVED, not_reserved
+from agent.tools.output import OutputChecker
 from agent.tools.registry import ToolRegistry
 
 
@@ -84,3 +85,4 @@ class RunNeeds:
 
     passing: Mapping[str, Any] = field(default_factory=dict)
     deps: Any = None
+    output: OutputChecker | None = None  # made from the caller's type; None: from the schema on the log

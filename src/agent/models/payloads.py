@@ -241,6 +241,14 @@ class Conclusion(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     output: Any = None
 
 
+class OutputRejected(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The last answer does not fit the output type: the model is told why, and asked again."""
+
+    step_type: ClassVar[str] = "output_rejected"
+
+    problem: str
+
+
 class Compaction(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The oldest messages are told to the model as `summary` from here on. Positions count in the prompt as it stood after step `through`.
 
@@ -329,7 +337,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     kind.step_type: kind
     for kind in (
         Input, MemoryRead, LlmCall, ToolStarted, ToolCall, ApprovalRequested, ApprovalDecided, InDoubtStep, InDoubtResolved, Paused, Cancelled,
-        LimitReached, Failure, Conclusion, Compaction, Forked, Subrun, Feedback, MemoryWrite, Erased,
+        LimitReached, Failure, Conclusion, Compaction, Forked, Subrun, Feedback, MemoryWrite, Erased, OutputRejected,
     )
 }  # fmt: skip
 _OTHER = Other()

@@ -66,7 +66,7 @@ def build_given_checker(
     if not own.keys() & _COMBINED:
         own["additionalProperties"] = False
     dict_parameter = _dict_parameter(tool_name, own, function, context_parameter)
-    return own, GivenSchemaChecker(own, _validator(tool_name, own, draft), dict_parameter=dict_parameter)
+    return own, GivenSchemaChecker(own, _validator(f"tool {tool_name!r}", own, draft), dict_parameter=dict_parameter)
 
 
 def _checked(tool_name: str, schema: Any) -> dict[str, Any]:
@@ -83,7 +83,30 @@ def _checked(tool_name: str, schema: Any) -> dict[str, Any]:
     return own
 
 
-def _validator(tool_name: str, schema: dict[str, Any], draft: Any) -> Any:
+def complaints_by_schema(what: str, schema: dict[str, Any]) -> Callable[[Any], Complaints]:
+    """Return what tells what is wrong with a value by a schema of plain JSON; `what` it is for is named in errors.
+
+    Raises:
+        SchemaUnsupported: no valid schema, or one that refers to something outside of it.
+    """
+    validator = _validator(what, schema, schema.get("$schema"))
+
+    def complaints(value: Any) -> Complaints:
+        """Return what is wrong with a value."""
+        return _complaints(validator, value)
+
+    return complaints
+
+
+def _complaints(validator: Any, value: Any) -> Complaints:
+    try:
+        errors = list(_first(validator.iter_errors(value), MAX_COMPLAINTS))
+    except Exception as error:  # noqa: BLE001  # a $ref that leads nowhere shows only here, under the library's own types
+        return [f"the schema cannot be applied: {error}"[:500]]
+    return [_complaint(error) for error in errors]
+
+
+def _validator(what: str, schema: dict[str, Any], draft: Any) -> Any:
     from jsonschema import Draft202012Validator, SchemaError  # type: ignore[import-untyped]  # it ships no types
     from jsonschema.validators import extend, validator_for  # type: ignore[import-untyped]  # as above
     from referencing import Registry
@@ -96,10 +119,10 @@ def _validator(tool_name: str, schema: dict[str, Any], draft: Any) -> Any:
         of_draft = validator_for({"$schema": draft} if isinstance(draft, str) else {}, default=Draft202012Validator)
         of_draft.check_schema(schema)
     except SchemaError as error:
-        raise SchemaUnsupported(f"tool {tool_name!r}: the schema is not valid: {error.message[:300]} at {error.json_path}") from None
+        raise SchemaUnsupported(f"{what}: the schema is not valid: {error.message[:300]} at {error.json_path}") from None
     outside = next((ref for ref in _references(schema) if not ref.startswith("#")), None)
     if outside is not None:
-        raise SchemaUnsupported(f"tool {tool_name!r}: the schema refers to {outside!r}; nothing is fetched: put the definition under '$defs'")
+        raise SchemaUnsupported(f"{what}: the schema refers to {outside!r}; nothing is fetched: put the definition under '$defs'")
     linear = extend(of_draft, {"pattern": _pattern, "patternProperties": _pattern_properties, "uniqueItems": _unique_items})
     registry: Any = Registry(retrieve=refuse)  # type: ignore[call-arg]  # its attrs field is not seen
     return linear(schema, registry=registry)

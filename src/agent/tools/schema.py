@@ -27,7 +27,7 @@ def build_checker(tool_name: str, signature: Signature, documentation: Documenta
     fields = {p.name: _field(p, documentation.parameters.get(p.name)) for p in signature.parameters}
     try:
         adapter = TypeAdapter(_record(fields))
-        raw_schema = adapter.json_schema(schema_generator=_generator())
+        raw_schema = adapter.json_schema(schema_generator=quiet_generator())
     except (PydanticUserError, TypeError, NameError) as error:
         culprit = next((p for p in signature.parameters if not _has_schema(p.annotation)), None)
         where = "a parameter" if culprit is None else f"{culprit.name!r} ({culprit.annotation!r})"
@@ -52,7 +52,7 @@ class SignatureChecker:
         try:
             self._validate(encoded, strict=True, extra=self._extra)
         except Exception as error:  # noqa: BLE001  # validators are the tool author's code: whatever they raise is told to the model
-            return _complaints(error)
+            return complaints_of(error)
         return []
 
     def repair(self, arguments: dict[str, Any], encoded: bytes) -> dict[str, Any] | None:
@@ -72,10 +72,11 @@ class SignatureChecker:
         except NotJson as error:
             raise ToolArgumentsInvalid(str(error)) from None
         except Exception as error:  # noqa: BLE001  # as above
-            raise ToolArgumentsInvalid("; ".join(_complaints(error))) from None
+            raise ToolArgumentsInvalid("; ".join(complaints_of(error))) from None
 
 
-def _complaints(error: Exception) -> Complaints:
+def complaints_of(error: Exception) -> Complaints:
+    """Return what a validation found wrong; any other error by its name."""
     from pydantic import ValidationError
 
     if not isinstance(error, ValidationError):
@@ -130,7 +131,8 @@ def _record(fields: dict[str, Any]) -> Any:
     return with_config(ConfigDict(extra="forbid"))(make("Arguments", fields))
 
 
-def _generator() -> Any:
+def quiet_generator() -> Any:
+    """Return what makes JSON schemas without warning of what they cannot say."""
     from pydantic.json_schema import GenerateJsonSchema
 
     class Quiet(GenerateJsonSchema):
@@ -144,7 +146,7 @@ def _has_schema(annotation: Any) -> bool:
     from pydantic.errors import PydanticUserError
 
     try:
-        TypeAdapter(annotation).json_schema(schema_generator=_generator())
+        TypeAdapter(annotation).json_schema(schema_generator=quiet_generator())
     except (PydanticUserError, TypeError, NameError):
         return False
     return True

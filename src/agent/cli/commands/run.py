@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,9 @@ def run(
     limit: Limits = None,
     conversation: Annotated[str | None, typer.Option("--conversation", metavar="ID", help="Go on from the latest run of this conversation.")] = None,
     memory: Memory = None,
+    output_schema: Annotated[
+        Path | None, typer.Option("--output-schema", metavar="FILE", help="A JSON schema that the answer must fit; stdout is then that JSON alone.")
+    ] = None,
     db: Db = None,
     uid: Uid = None,
     config: Config = None,
@@ -52,6 +56,7 @@ def run(
         hosts=allow_host,
         max_iterations=max_iterations,
         limits=limits_of(limit),
+        output_schema=output_schema,
         memory=memory,
         policies=policy,
         taint=taint,
