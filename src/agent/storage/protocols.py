@@ -244,8 +244,7 @@ class TraceLog(TraceStore, Protocol):
     ) -> list[str]:
         """Remove ended traces created before a moment, with blobs nobody else uses; return their ids, newest first.
 
-        A trace that a kept one goes on from (a fork's parent, an earlier run of a conversation) stays, and so does a sub-agent's run
-        whose caller stays and may go on. Freed space is used again.
+        A fork's parent, an earlier run of a conversation, and what a sub-agent did for a run that may go on stay as long as those. Freed space is used again.
 
         Raises:
             BadInput: a status is none at which a run has ended.
