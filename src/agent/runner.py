@@ -131,8 +131,7 @@ class AgentRunner:
         dataclass, a TypedDict, a JSON schema) is the form of the answer: as plain data it is `output` of the `conclusion`.
 
         Raises:
-            BadInput: an argument cannot be used; nothing was recorded.
-            DailyLimitReached: the uid may begin no run today.
+            BadInput, DailyLimitReached: an argument cannot be used, or not today; nothing was recorded.
             Exception: what failed the run, after its `trace_failed` event.
         """
         self._model()

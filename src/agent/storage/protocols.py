@@ -265,10 +265,7 @@ class UsageLog(Protocol):
     """What daily limits need of a store; our own have it."""
 
     async def usage_since(self, moment: datetime, *, uid: str | None = None) -> Usage:
-        """Return what the traces that began or ended at a moment or later have used in all (with `uid`, that uid's).
-
-        The run of a sub-agent is no run of its own here: what it used is in the trace of the run that called it.
-        """
+        """Return what the traces that began or ended at a moment or later have used in all (with `uid`, that uid's); a sub-agent's is in its caller's."""
         ...
 
 
