@@ -1,19 +1,22 @@
-"""A run as one JSON document that needs nothing else."""
+"""A run as one JSON document that needs nothing else, and back into a store."""
 
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from agent.cli.outlet import tell, write
-from agent.cli.place import Place, find_trace, opened
+from agent.cli.outlet import say, say_json, tell, write
+from agent.cli.place import Place, find_trace, opened, place_options
 from agent.errors import BadInput, StoreUnusable
+from agent.storage.portable import TraceCarrier, gather, of_plain, to_plain
 
-EXPORT_FORMAT = 1
+EXPORT_FORMAT = 2
+MAX_FILE_BYTES = 1_000_000_000
+"""Of an export that is read."""
 
 
-async def export_run(place: Place, wanted: str, output: Path | None) -> None:
-    """Write the trace and its steps, with all that was left out on disk restored.
+async def export_run(place: Place, wanted: str, output: Path | None, *, is_lean: bool = False) -> None:
+    """Write the trace, its steps with all that was left out on disk restored, and the log: what an import needs.
 
     Raises:
         BadInput: the file exists.
@@ -21,9 +24,12 @@ async def export_run(place: Place, wanted: str, output: Path | None) -> None:
     """
     async with opened(place) as store:
         trace = await find_trace(store.traces, wanted, place.uid)
-        steps = await store.traces.get_trace_steps(trace.trace_id, uid=place.uid)
-    document: dict[str, Any] = {"format": EXPORT_FORMAT, "trace": trace.to_dict(), "steps": [step.to_dict() for step in steps]}
-    text = json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n"
+        carried = await gather(store.traces, trace.trace_id)
+        steps = await store.traces.get_trace_steps(trace.trace_id, uid=place.uid) if not is_lean else []
+    log = [to_plain(one) for one in carried]
+    head = next(one.head for one in carried if one.trace.trace_id == trace.trace_id)
+    document: dict[str, Any] = {"format": EXPORT_FORMAT, "trace": trace.to_dict(), "head": head, "steps": [step.to_dict() for step in steps], "log": log}
+    text = json.dumps(document, ensure_ascii=False, indent=None if is_lean else 2, default=str) + "\n"
     if output is None:
         write(sys.stdout, text)
         return
@@ -34,4 +40,55 @@ async def export_run(place: Place, wanted: str, output: Path | None) -> None:
         raise BadInput(f"{str(output)!r} exists: choose a new name, nothing is overwritten") from None
     except OSError as error:
         raise StoreUnusable(f"{str(output)!r} cannot be written ({error.strerror}): choose another place") from None
-    tell(f"{len(steps)} steps written to {output}")
+    more = f", with {len(carried) - 1} runs that it rests on," if len(carried) > 1 else ""
+    tell(f"run {trace.trace_id}{more} written to {output}; its head is {head}")
+
+
+async def import_runs(place: Place, source: str, *, is_json: bool) -> None:
+    """Take the runs of an export into the store; nothing of them runs by that.
+
+    Raises:
+        BadInput: the file is no export, was changed, or is another uid's. Nothing was taken in.
+        TraceExists: a run has the id of another one here.
+    """
+    document = _document(source)
+    carried = of_plain(document["log"])
+    async with opened(place, may_make=True) as store:
+        if not isinstance(store.traces, TraceCarrier):
+            raise BadInput(f"{place.url!r} cannot take runs in: use a store such as sqlite:///runs.db")
+        new = await store.traces.load(carried, uid=place.uid)
+    wanted = document["trace"].get("trace_id") if isinstance(document.get("trace"), dict) else None
+    if is_json:
+        say_json({"trace_id": wanted, "taken_in": new})
+        return
+    for trace_id in new:
+        say(trace_id)
+    tell(f"{len(new)} of {len(carried)} runs were taken in{'' if new else ': all were here already'}; none of them goes on by itself")
+    if new:
+        options = place_options(place) or ""
+        tell(f"  seasoned runs show {new[-1]}{options}\n  seasoned replay {new[-1]}{options}")
+
+
+def _document(source: str) -> dict[str, Any]:
+    """Return the document in a file, or on stdin for `-`."""
+    try:
+        if source == "-":
+            data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        else:
+            with Path(source).open("rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise BadInput(f"{source!r} cannot be read ({error.strerror}): name the file that `seasoned runs export` wrote") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise BadInput(f"{source!r} has more than {MAX_FILE_BYTES:,} bytes: export fewer runs at once, or use --lean")
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or type(document.get("format")) is not int or not isinstance(document.get("trace"), dict):
+        raise BadInput(f"{source!r} is no export of a run: name a file that `seasoned runs export` wrote")
+    if document["format"] > EXPORT_FORMAT:
+        raise BadInput(f"{source!r} has format {document['format']}, known up to {EXPORT_FORMAT}: install a newer seasoned")
+    if "log" not in document:
+        raise BadInput(f"{source!r} has format {document['format']}, from which no run can be made again: export it anew with this version")
+    return document

@@ -81,16 +81,33 @@ def diff(
 def export(
     trace_id: TraceId,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a new file instead of stdout.")] = None,
+    is_lean: Annotated[bool, typer.Option("--lean", help="Only what an import needs: steps and prompts are not written out for readers.")] = False,
     db: Db = None,
     uid: Uid = None,
     config: Config = None,
 ) -> None:
-    """Write a run as one JSON document that needs nothing else: the trace, and its steps with all that the model saw."""
+    """Write a run as one JSON document that needs nothing else: its steps with all that the model saw, and its log for `import`."""
     from agent.cli.exporting import export_run
     from agent.cli.place import place_of
     from agent.cli.project_file import load_project
 
-    asyncio.run(export_run(place_of(load_project(config), db, uid), trace_id, output))
+    asyncio.run(export_run(place_of(load_project(config), db, uid), trace_id, output, is_lean=is_lean))
+
+
+@app.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What `seasoned runs export` wrote; '-' reads it from stdin.")],
+    db: Db = None,
+    uid: Uid = None,
+    config: Config = None,
+    is_json: Json = False,
+) -> None:
+    """Take an exported run into the store, with all that it rests on, after checking it. Nothing of it goes on by itself."""
+    from agent.cli.exporting import import_runs
+    from agent.cli.place import place_of
+    from agent.cli.project_file import load_project
+
+    asyncio.run(import_runs(place_of(load_project(config), db, uid), file, is_json=is_json))
 
 
 @app.command("verify")

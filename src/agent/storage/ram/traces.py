@@ -18,6 +18,7 @@ from agent.storage.codec import Coded, blob_bytes, encode_step, encode_steps
 from agent.storage.erasing import check_erasable, checked_sequences, checked_words
 from agent.storage.fields import check_newest, checked_changes, checked_trace
 from agent.storage.lineage import check_fork, seam
+from agent.storage.portable import Arrival, Carried, arrivals, carried_of, check_arrived, check_conversation, is_there, taken_in
 from agent.storage.protocols import TraceHead, Usage, Verified
 from agent.storage.prune import Wanted, is_awaited, removable
 from agent.storage.ram.rows import RamRows, Record, fields_of
@@ -251,7 +252,42 @@ class RamTraceStore:
         """See `TraceLog`: there is no file, so this is always refused."""
         raise BadInput("a store in memory has no file to copy: open one with a path, such as sqlite:///runs.db")
 
+    async def dump(self, trace_id: str) -> Carried:
+        """See `TraceCarrier`."""
+        return carried_of(self._rows(), trace_id)
+
+    async def load(self, carried: Sequence[Carried], *, uid: str | None) -> list[str]:
+        """See `TraceCarrier`."""
+        ready = arrivals(carried, uid)
+        self._check_open()
+        before = dict(self._records), dict(self._blobs), self._count, len(self._log)
+        try:
+            with taken_in():
+                return self._load(carried, ready, uid)
+        except BaseException:
+            self._records, self._blobs, self._count = before[:3]
+            del self._log[before[3] :]
+            raise
+
     # ---- inside
+
+    def _load(self, carried: Sequence[Carried], ready: Sequence[Arrival], uid: str | None) -> list[str]:
+        new = [(one, arrival) for one, arrival in zip(carried, ready, strict=True) if not is_there(self._rows(), one)]
+        for _, arrival in new:
+            trace = arrival.trace
+            same = [r.trace.trace_id for r in self._records.values() if (r.trace.conversation_id, r.trace.uid) == (trace.conversation_id, trace.uid)]
+            check_conversation(trace, same, carried)
+            record = self._record_new(trace)
+            record.epoch = arrival.epoch
+            for step in arrival.steps:
+                if step.sequence in record.rows or (trace.fork_at is not None and step.sequence <= trace.fork_at):
+                    raise SequenceTaken(trace.trace_id, step.sequence)
+                _check_names(record.names, [step])
+                self._add(record, [step])
+            _change(record, {"status": trace.status})
+        for one, _ in new:
+            check_arrived(self._rows(), one, uid)
+        return [one.trace.trace_id for one, _ in new]
 
     def _sweep(self) -> None:
         used = {digest for record in self._records.values() for digest in record.blobs}

@@ -15,9 +15,10 @@ from agent.storage import liveness, restore
 from agent.storage.arguments import checks_arguments
 from agent.storage.codec import Coded, encode_step, encode_steps
 from agent.storage.fields import checked_changes, checked_trace
+from agent.storage.portable import Carried, arrivals, carried_of
 from agent.storage.protocols import TraceHead, Usage, Verified
 from agent.storage.prune import Wanted
-from agent.storage.sqlite import append, evidence, rows, upkeep, usage
+from agent.storage.sqlite import append, carrying, evidence, rows, upkeep, usage
 from agent.storage.sqlite.backup import copy
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.journal import empty_journal
@@ -266,6 +267,15 @@ class SqliteTraceStore:
     async def backup(self, target: Path) -> int:
         """See `TraceLog`."""
         return await asyncio.to_thread(copy, self.database.path, Path(target))
+
+    async def dump(self, trace_id: str) -> Carried:
+        """See `TraceCarrier`."""
+        return await self.database.read(lambda db: carried_of(rows.SqliteRows(db), trace_id))
+
+    async def load(self, carried: Sequence[Carried], *, uid: str | None) -> list[str]:
+        """See `TraceCarrier`."""
+        ready = arrivals(carried, uid)
+        return await self.database.write(lambda db: carrying.load(db, carried, ready, uid))
 
     # ---- who drives
 
