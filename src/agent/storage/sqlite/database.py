@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from agent.errors import StoreClosed
-from agent.storage.sqlite.faults import code_of, fault_of
+from agent.storage.sqlite.faults import FAULTS, code_of, fault_of
 from agent.storage.sqlite.schema import connect, prepare
 from agent.storage.sqlite.writer import Outcome, Work, Writer, as_ours
 
@@ -125,7 +125,7 @@ class Database:
         if is_small and self._may_block_loop and self._here_lock.acquire(blocking=False):
             try:
                 return question(self._here)
-            except sqlite3.Error as error:
+            except FAULTS as error:
                 if code_of(error) != sqlite3.SQLITE_BUSY:
                     raise fault_of(error, self.path) from error
             finally:
@@ -200,7 +200,7 @@ class Database:
                 db = self._local.db = connect(self.path, timeout_s=self._busy_timeout_s, is_reader=True)
                 self._connections.append(db)
             return question(db)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise fault_of(error, self.path) from error
 
     def _close(self) -> None:

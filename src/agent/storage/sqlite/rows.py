@@ -1,8 +1,11 @@
 """What is read for traces, each with one connection, fetched whole."""
 
 import sqlite3
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from agent.clock import from_ms
 from agent.errors import BlobNotFound, StoreUnusable, TraceNotFound
@@ -25,12 +28,15 @@ _OPEN = ("running", "waiting", "paused")
 _LARGEST = (1 << 63) - 1  # what SQLite can compare
 _AT_ONCE = 500  # values of one `in (…)`
 
-_CHAIN = """select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, n.name, s.hash from step s
-    left join step_name n on n.step=s.id where s.trace=? order by s.id"""
+# An index would answer for `trace` and `seq` with values of its own: what is checked is what stands in the table.
+_CHAIN = """select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, n.name, s.hash, s.trace from step s not indexed
+    left join step_name n not indexed on n.step=s.id and n.trace=s.trace where s.id in (select id from step where trace=?) order by s.id"""
 _HELD = "select b.hash from blob_use u join blob b on b.id=u.blob where u.trace=?"
 _FIELDS = """select id, mode, task, agent_type, uid, context, status, created, completed, tokens, cost, is_partial, waiting, conversation, parent, fork_at,
     format, epoch, owner from trace where no=?"""
 
+DAMAGE = (TypeError, ValueError, LookupError, OverflowError, OSError, zlib.error, msgspec.MsgspecError)
+"""What reading a damaged row raises."""
 CHANGES_LIMIT = 10_000
 """So many changes are told at once; the cursor goes on from there."""
 
@@ -57,15 +63,18 @@ class SqliteRows:
         Raises:
             StoreUnusable: what the trace says of itself cannot be read.
         """
-        try:
-            trace = read_trace(self.db, trace_id, None)
-        except (TypeError, ValueError, LookupError, OverflowError, OSError) as error:
-            raise StoreUnusable(f"trace {trace_id!r} was changed: its fields cannot be read ({error})") from error
+        trace = read_trace(self.db, trace_id, None)
         if trace is None:
             return None
-        ((no, seal),) = self.db.execute("select no, seal from trace where id=?", (trace_id,)).fetchall()
-        rows = [(row[:7], row[7]) for row in self.db.execute(_CHAIN, (no,)).fetchall()]
-        return Evidence(trace, rows, seal, fields_of(self.db, no), frozenset(digest for (digest,) in self.db.execute(_HELD, (no,)).fetchall()))
+        try:
+            ((no, seal),) = self.db.execute("select no, seal from trace where id=?", (trace_id,)).fetchall()
+            found = self.db.execute(_CHAIN, (no,)).fetchall()
+            fields, held = fields_of(self.db, no), frozenset(digest for (digest,) in self.db.execute(_HELD, (no,)).fetchall())
+        except DAMAGE as error:
+            raise StoreUnusable(f"trace {trace_id!r} was changed: its fields cannot be read ({error})") from error
+        if astray := [row for row in found if row[8] != no]:
+            raise StoreUnusable(f"trace {trace_id!r} was changed: step {astray[0][0]} was moved to another trace")
+        return Evidence(trace, [(row[:7], row[7]) for row in found], seal, fields, held)
 
     def span(self, trace_id: str, after: int, limit: int | None, last: int | None = None) -> Sequence[Row]:
         """Return rows with a sequence above `after`, and up to `last`, by sequence."""
@@ -191,6 +200,13 @@ def _text(value: str | bytes | None) -> str | None:
 
 
 def _trace(row: Sequence[Any]) -> Trace:
+    try:
+        return _decoded(row)
+    except DAMAGE as error:
+        raise StoreUnusable(f"trace {row[0]!r:.100} was changed: its fields cannot be read ({error})") from error
+
+
+def _decoded(row: Sequence[Any]) -> Trace:
     trace_id, mode, task, agent_type, uid, context, status, created, completed, tokens, cost, is_partial, waiting, conversation, parent, fork_at, written = row
     return Trace(
         trace_id=trace_id,

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from agent.errors import ForeignFile, FormatTooNew, StoreUnusable
-from agent.storage.sqlite.faults import code_of, fault_of
+from agent.storage.sqlite.faults import FAULTS, code_of, fault_of
 
 APPLICATION_ID = 0x5EA50ED  # "seasoned", as far as hex digits go; SQLite keeps it in the file's header
 PAGE_SIZE = 4096
@@ -51,8 +51,12 @@ def check_place(path: Path) -> None:
 def connect(path: Path, *, timeout_s: float, is_reader: bool = False) -> sqlite3.Connection:
     """Return a connection that commits durably; a reader cannot write."""
     db = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False, cached_statements=256)
-    db.execute("pragma synchronous=full")  # a commit is on the disk, also if the power fails
-    db.execute("pragma query_only=on" if is_reader else "pragma secure_delete=on")  # what is deleted is gone from the pages too
+    try:
+        db.execute("pragma synchronous=full")  # a commit is on the disk, also if the power fails
+        db.execute("pragma query_only=on" if is_reader else "pragma secure_delete=on")  # what is deleted is gone from the pages too
+    except FAULTS:
+        db.close()
+        raise
     return db
 
 
@@ -73,7 +77,7 @@ def prepare(path: Path, *, timeout_s: float) -> None:
                 _migrate(db, path)
         finally:
             db.close()
-    except sqlite3.Error as error:
+    except FAULTS as error:
         raise fault_of(error, path) from error
 
 
@@ -151,7 +155,7 @@ def format_of(path: Path) -> int:
             version = _version(db, path)
         finally:
             db.close()
-    except sqlite3.Error as error:
+    except FAULTS as error:
         raise fault_of(error, path) from error
     if not version:
         raise ForeignFile(f"{str(path)!r} is empty: it holds no store")
