@@ -204,3 +204,10 @@ def test_the_readers_of_histories_take_what_is_right() -> None:
 
     assert shape_faults([{"role": "system", "content": "s"}, *first, {"role": "assistant", "content": "done"}]) == []
     assert shape_faults(first, is_request=True) == []
+
+
+def test_equal_messages_are_not_unequal() -> None:
+    one, other = (Messages().plus({"role": "user", "content": "x"}) for _ in range(2))
+
+    assert one == other
+    assert not one != other  # noqa: SIM202  a struct answers the two apart

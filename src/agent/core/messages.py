@@ -76,6 +76,9 @@ class Messages(Value, frozen=True, eq=False, gc=False):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Messages) and self.to_list() == other.to_list()
 
+    def __ne__(self, other: object) -> bool:  # a struct has one of its own, which would compare identities
+        return not self == other
+
     def __hash__(self) -> int:
         return hash(self.count)
 

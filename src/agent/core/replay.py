@@ -199,6 +199,8 @@ def _tool_call(state: RunState, _before: Step | None, _step: Step, payload: said
     call = _open(state, payload.call_id)
     if call is None:
         return Difference("no such call is open")
+    if state.status == "cancelled" and (call.is_in_doubt or call.resolution is not None):
+        return None  # its owner was only thought to be dead: what it knows of a call comes late, but it comes
     if payload.is_executed and call.started_epoch is None:
         return Difference("the call ran without having been announced", f"tool_started of call {payload.call_id}")
     if _waits_for_a_word(call):
