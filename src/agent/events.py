@@ -11,6 +11,7 @@ EventType = Literal[
     "token",
     "llm_call_completed",
     "awaiting_user_action",
+    "approval_decided",
     "tool_executing",
     "tool_result",
     "compacted",

@@ -203,7 +203,7 @@ def _tool_call(state: RunState, _before: Step | None, _step: Step, payload: said
         return None  # its owner was only thought to be dead: what it knows of a call comes late, but it comes
     if payload.is_executed and call.started_epoch is None:
         return Difference("the call ran without having been announced", f"tool_started of call {payload.call_id}")
-    if _waits_for_a_word(call):
+    if _waits_for_a_word(call) and (payload.is_executed or payload.is_ok or call.is_in_doubt):  # it may be refused: its tool has changed meanwhile
         return Difference("the call waits for a person, and was settled all the same")
     return None
 
@@ -212,7 +212,8 @@ def _approval_requested(state: RunState, before: Step | None, _step: Step, paylo
     call = _open(state, payload.call_id)
     if call is None:
         return Difference("no such call is open")
-    if call.is_waiting and (before is None or before.step_type not in ("forked", "approval_requested")):
+    is_anew = call.request is not None and call.request.schema_hash != payload.schema_hash  # the tool is another one by now
+    if call.is_waiting and not is_anew and (before is None or before.step_type not in ("forked", "approval_requested")):
         return Difference("the call waits for a person already")
     arguments = payload.arguments if payload.arguments is not None else (call if call.decision is not None else replace(call, request=None)).arguments
     if payload.args_hash and payload.args_hash != canonical_hash(arguments):

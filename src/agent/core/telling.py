@@ -62,6 +62,12 @@ def _result(payload: said.ToolCall, _: RunState) -> Told:
     return "tool_result", {"tool_name": payload.tool_name, "result": payload.result, "call_id": payload.call_id, "ok": payload.is_ok}
 
 
+def _decided(payload: said.ApprovalDecided, state: RunState) -> Told:
+    call = state.call(payload.call_id)
+    name = call.call.name if call is not None else ""
+    return "approval_decided", {"tool_name": name, "call_id": payload.call_id, "verdict": payload.verdict, "reason": payload.reason, "by": payload.by}
+
+
 def _compaction(payload: said.Compaction, _: RunState) -> Told:
     folded = 0 if payload.error is not None else payload.until - payload.first - len(payload.pinned)
     tokens = (payload.prompt_tokens or 0) + (payload.completion_tokens or 0)
@@ -79,6 +85,7 @@ _TELLERS: dict[str, Callable[[Any, RunState], Told]] = {
     "llm_call": _llm,
     "tool_started": _started,
     "tool_call": _result,
+    "approval_decided": _decided,
     "compaction": _compaction,
     "conclusion": _conclusion,
 }

@@ -136,7 +136,7 @@ async def decide_call(engine: Engine, trace_id: str, decision: said.ApprovalDeci
             raise HashMismatch(f"call {decision.call_id} of trace {trace_id} asks for other arguments than those decided on: look at it again (pending)")
         if decision.verdict in ("approve", "edit"):
             _check_tool(engine.shop.tools, call, request)
-        merged = _edited(engine.shop.tools, call, request, decision) if decision.verdict == "edit" else None
+        merged = _edited(engine.shop.tools, call, request, decision, engine.shop.redactor) if decision.verdict == "edit" else None
         return replace(decision, arguments=merged, args_hash=request.args_hash)
 
     item = await _append(engine, trace_id, build, uid)
@@ -167,7 +167,7 @@ def _check_tool(tools: ToolRegistry, call: CallState, request: said.ApprovalRequ
         raise HashMismatch(f"the tool {call.call.name!r} has changed since the request was made: resume the run, and it asks anew")
 
 
-def _edited(tools: ToolRegistry, call: CallState, request: said.ApprovalRequested, decision: said.ApprovalDecided) -> dict[str, Any]:
+def _edited(tools: ToolRegistry, call: CallState, request: said.ApprovalRequested, decision: said.ApprovalDecided, redactor: Redactor) -> dict[str, Any]:
     changed = decision.arguments or {}
     forbidden = sorted(str(name) for name in set(changed) - set(request.editable_params))
     if forbidden:
@@ -181,7 +181,8 @@ def _edited(tools: ToolRegistry, call: CallState, request: said.ApprovalRequeste
             raise BadInput(f"the edited arguments do not fit: {error}") from error
         if parsed.was_repaired:
             raise BadInput(f"the edited arguments of {call.call.name!r} have other types than its schema: {changed!r}")
-    return merged
+    redacted: dict[str, Any] = redactor.value(merged)
+    return redacted
 
 
 async def resolve_call(engine: Engine, trace_id: str, resolution: said.InDoubtResolved, *, uid: str | None) -> Approval:

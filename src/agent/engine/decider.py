@@ -16,7 +16,19 @@ from agent.engine.cut_results import READ_RESULT
 from agent.engine.draft import Draft
 from agent.engine.executing import context_of
 from agent.engine.parted import Parted
-from agent.engine.planning import PROBE, Plan, asked_anew, plan_call, refusal, refusal_by_limit, refusal_of_repeat, settlement, started
+from agent.engine.planning import (
+    PROBE,
+    Plan,
+    asked_again,
+    asked_anew,
+    plan_call,
+    refusal,
+    refusal_by_limit,
+    refusal_of_repeat,
+    settlement,
+    stale_calls,
+    started,
+)  # fmt: skip
 from agent.engine.rulebook import active_rules, may_ask, word_of_rules
 from agent.engine.shop import RunNeeds, Shop
 from agent.models.payloads import Payload
@@ -122,8 +134,7 @@ class Decider:
                 continue
             plan = self._plans.get(call.call.call_id)
             if plan is None:
-                plan = plan_call(self.shop, state, call, self.context_of)
-                plan = self._plans[call.call.call_id] = plan if self.parted is None else self.parted.checked(plan, state, call, self.language)
+                plan = self._plans[call.call.call_id] = self._plan_fresh(state, call)
             if plan.kind == "refuse":
                 facts.append(refusal(call, plan))
             elif plan.request is not None:
@@ -134,6 +145,10 @@ class Decider:
                 slots -= 1
                 facts += self._announce(call, plan)
         return facts
+
+    def _plan_fresh(self, state: RunState, call: CallState) -> Plan:
+        plan = plan_call(self.shop, state, call, self.context_of)
+        return plan if self.parted is None else self.parted.checked(plan, state, call, self.language)
 
     def _announce(self, call: CallState, plan: Plan) -> list[Payload]:
         if plan.tool is None or plan.tool.agent is None or call.subrun is not None:
@@ -172,6 +187,16 @@ class Decider:
         if call.subrun is None and (anew := asked_anew(call, plan, plan.tool)) is not None:
             return [anew]
         return self._announce(call, plan)
+
+    def is_stale(self, state: RunState) -> bool:
+        """Return whether a call waits for a decision about a tool which is another one by now."""
+        return bool(stale_calls(state, self.shop.tools))
+
+    def draft_stale(self, draft: Draft) -> None:
+        """Draft the questions that take the place of those about tools which are others by now."""
+        for call in stale_calls(draft.state, self.shop.tools):
+            plan = self._plans[call.call.call_id] = self._plan_fresh(draft.state, call)
+            draft.add(asked_again(call, plan), *((draft.state.turn_id,) if draft.state.turn_id else ()))
 
     def _settle(self, call: CallState) -> Payload:
         fact, name = settlement(call, self.language), call.call.name

@@ -203,16 +203,22 @@ class Driver:
             if isinstance(action, Rest) and (begun := self._announced()):
                 action = Attend(begun)  # the pause came after they were announced: unrun, they would be in doubt
                 await self.below.pause(begun)
-            if isinstance(action, Wait) and expired_calls(self.state, now().timestamp()):
-                await self.append(expire)
-                continue
-            if isinstance(action, Wait) and not self.calls and (ready := await self.below.ready(self.epoch)):
-                await self.append(functools.partial(self.decider.draft_again, calls=ready))
+            if isinstance(action, Wait) and (overdue := await self._overdue()) is not None:
+                await self.append(overdue)
                 continue
             if isinstance(action, Rest | Wait) and not self.calls:
                 await self._rest("waiting" if isinstance(action, Wait) else action.status)
                 return
             await self._perform(action)
+
+    async def _overdue(self) -> Callable[[Draft], None] | None:
+        """Return what drafts that requests expired, ask about another tool by now, or that suspended calls go on; None where all wait."""
+        if expired_calls(self.state, now().timestamp()):
+            return expire
+        if self.decider.is_stale(self.state):
+            return self.decider.draft_stale
+        ready = await self.below.ready(self.epoch) if not self.calls else ()
+        return functools.partial(self.decider.draft_again, calls=ready) if ready else None
 
     def _announced(self) -> tuple[CallState, ...]:
         return tuple(c for c in self.state.turn if c.result is None and c.started_epoch == self.epoch and not c.is_in_doubt and not c.is_suspended)

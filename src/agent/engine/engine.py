@@ -23,6 +23,7 @@ from agent.engine.following import Follower
 from agent.engine.limits import raising
 from agent.engine.log import PlainLog, as_trace_log, head_of
 from agent.engine.parted import parted
+from agent.engine.planning import stale_calls
 from agent.engine.reading import Reading
 from agent.engine.shop import RunNeeds, Shop, shop_of
 from agent.engine.transactional import check_transactional
@@ -333,6 +334,8 @@ class Engine:
     async def _is_stuck(self, head: TraceHead, state: RunState) -> bool:
         """Return whether a run that waits has nothing to do before a person acts."""
         if not isinstance(decide(state, head.epoch + 1, {}), Wait) or expired_calls(state, now().timestamp()):
+            return False
+        if stale_calls(state, self.shop.tools):
             return False
         return self.delegate is None or not await self.delegate.ready(state, head.epoch + 1)
 

@@ -20,6 +20,7 @@ from agent.models.value import Value
 from agent.tools.arguments import Parsed, parse_arguments
 from agent.tools.context import ToolContext
 from agent.tools.invoke import to_text
+from agent.tools.registry import ToolRegistry
 from agent.tools.tool import Tool
 
 logger = logging.getLogger("agent")
@@ -39,6 +40,7 @@ class Plan(Value, frozen=True, kw_only=True, gc=False):
     request: said.ApprovalRequested | None = None
     tool: Tool | None = None
     is_as_asked: bool = True  # the arguments are what the model wrote
+    was_repaired: bool = False  # the arguments are what was probably meant, not what was written
     warning: str | None = None  # what a person should know of it, though nobody is asked
 
 
@@ -73,7 +75,7 @@ def plan_call(shop: Shop, state: RunState, call: CallState, context_of: Callable
         request = request_for(tool, call, parsed, gate.reason, gate.detail)
         if call.decision is None and (again := refused_before(state, request)):
             return _refuse(wording(again, language), "Rejected")
-        return Plan(kind="ask", arguments=parsed.arguments, request=request, tool=tool, is_as_asked=not parsed.was_repaired)
+        return Plan(kind="ask", arguments=parsed.arguments, request=request, tool=tool, is_as_asked=not parsed.was_repaired, was_repaired=parsed.was_repaired)
     return Plan(kind="begin", arguments=parsed.arguments, tool=tool, is_as_asked=not parsed.was_repaired, warning=gate.detail)
 
 
@@ -115,11 +117,29 @@ def asked_anew(call: CallState, plan: Plan, tool: Tool) -> said.ApprovalRequeste
         stands = plan.request.reason == request.reason and plan.request.detail == request.detail if request is not None else False
         if not stands:  # a rule's word does not answer what is asked for another reason by now
             return plan.request
+    if decision is not None and decision.verdict == "edit" and plan.was_repaired:  # nobody could check the types of the edit when it was made
+        return request_for(tool, call, Parsed(plan.arguments, was_repaired=True), "repaired_arguments", request.detail if request is not None else None)
     if decision is None:  # it was begun before, or is to be tried again: a person's word on that is consent
         return plan.request if call.resolution is None or call.resolution.by == PROBE else None
     if request is not None and tool.schema_hash != request.schema_hash:  # decided about another tool
         return request_for(tool, call, Parsed(plan.arguments, not plan.is_as_asked), request.reason, request.detail)
     return None
+
+
+def stale_calls(state: RunState, tools: ToolRegistry) -> tuple[CallState, ...]:
+    """Return the calls that wait for a decision about a tool which is another one by now."""
+    return tuple([c for c in state.turn if c.is_waiting and not c.is_in_doubt and c.request is not None and _has_changed(c.request, tools)])
+
+
+def _has_changed(request: said.ApprovalRequested, tools: ToolRegistry) -> bool:
+    return request.tool_name in tools and bool(request.schema_hash) and tools.get(request.tool_name).schema_hash != request.schema_hash
+
+
+def asked_again(call: CallState, plan: Plan) -> said.ApprovalRequested | said.ToolCall:
+    """Return the question about the tool as it is now, in place of the one that waits; a refusal where the arguments do not fit it."""
+    if plan.tool is None or call.request is None:
+        return refusal(call, plan)
+    return plan.request or request_for(plan.tool, call, Parsed(plan.arguments, plan.was_repaired), call.request.reason, call.request.detail)
 
 
 def started(call: CallState, plan: Plan) -> said.ToolStarted:

@@ -13,7 +13,7 @@ from agent.models.trace import Step
 from agent.models.value import Value, replace
 from agent.storage.arguments import checks_arguments
 from agent.storage.protocols import StateEntry, StateStore, TraceLog
-from agent.storage.state_values import MAX_VALUE_BYTES, checked_key, encode_value, entry_of, expiry_of, next_version
+from agent.storage.state_values import MAX_VALUE_BYTES, RESERVED, checked_key, encode_value, entry_of, expiry_of, next_version, not_reserved
 
 
 class StateView(Value, frozen=True, kw_only=True):
@@ -124,6 +124,8 @@ class StagedStates:
         """Return the entries whose key begins with `prefix`, by key. A key that another writer adds meanwhile is not waited for."""
         self._check_open()
         for entry in await self.states.list(prefix, uid=self.uid):
+            if entry.key.startswith(RESERVED):
+                continue
             expires_ms = None if entry.expires_at is None else round(entry.expires_at.timestamp() * 1000)
             text = encode_value(entry.key, entry.value, max_bytes=self._max_value_bytes)
             self._seen.setdefault(entry.key, StateView(text=text, version=entry.version, used=entry.version, expires_ms=expires_ms))
@@ -150,7 +152,7 @@ class StagedStates:
 
     async def _view(self, key: str) -> StateView:
         self._check_open()
-        checked_key(key)
+        checked_key(not_reserved(key))
         if key not in self._seen:
             view = await self._look(key)
             self._check_open()

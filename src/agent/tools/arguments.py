@@ -58,7 +58,7 @@ def needs_confirmation(tool: Tool, arguments: dict[str, Any], context: ToolConte
                 answer.close()
             return True
         return bool(answer)
-    except Exception:  # noqa: BLE001  # the tool author's code: a rule that cannot be asked protects by asking
+    except (Exception, SystemExit):  # noqa: BLE001  # the tool author's code: a rule that cannot be asked protects by asking
         return True
 
 
