@@ -25,7 +25,7 @@ class Changes(Value, frozen=True, kw_only=True):
     """What a fork is to have otherwise, as it was typed; None: as it is."""
 
     task: str | None = None
-    memory: bool | None = None
+    is_without_memory: bool = False
     without: Sequence[str] | None = None
     results: Sequence[str] | None = None
 
@@ -84,7 +84,7 @@ def _toolbox(job: Job, grants: Grants) -> Toolbox:
 def _changes(given: Given, typed: Changes, grants: Grants, toolbox: Toolbox) -> dict[str, Any]:
     texts = {"task": typed.task, "system_prompt": given.system, "model": grants.model if given.model is not None else None}
     changes: dict[str, Any] = {name: value for name, value in texts.items() if value is not None}
-    if typed.memory is False:
+    if typed.is_without_memory:
         changes["memory"] = None
     if typed.without:
         changes["exclude_memory"] = list(typed.without)

@@ -17,7 +17,7 @@ def fork(
     tool: Tools = None,
     root: Root = None,
     allow_host: AllowHost = None,
-    memory: Annotated[bool | None, typer.Option("--no-memory", help="Without what memory gave.", flag_value=False)] = None,
+    is_without_memory: Annotated[bool, typer.Option("--no-memory", help="Without what memory gave.")] = False,
     without: Annotated[list[str] | None, typer.Option("--exclude-memory", metavar="ID", help="Without this experience or skill; repeat for more.")] = None,
     result: Annotated[
         list[str] | None, typer.Option("--result", metavar="STEP=VALUE", help="What the model is told in place of a tool's result; repeat for more.")
@@ -41,7 +41,7 @@ def fork(
     project = load_project(config)
     given = Given(model=model, system=system, tools=tool, root=root, hosts=allow_host)
     job = Job(place=place_of(project, db, uid), project=project, given=given, is_json=is_json)
-    asyncio.run(fork_run(job, trace_id, at, Changes(task=task, memory=memory, without=without, results=result)))
+    asyncio.run(fork_run(job, trace_id, at, Changes(task=task, is_without_memory=is_without_memory, without=without, results=result)))
 
 
 def replay(trace_id: TraceId, db: Db = None, uid: Uid = None, config: Config = None, is_json: Json = False) -> None:
