@@ -13,7 +13,7 @@ import agent.models.payloads as said
 from agent.clock import now
 from agent.core.compact import Window, folded, folding_of, prompt_tokens, transcript
 from agent.core.decide import CallModel, Compact, decide
-from agent.core.estimate import cut_to, message_tokens, text_tokens
+from agent.core.estimate import Tally, cut_to, message_tokens, text_tokens
 from agent.core.fold import advance, history, start
 from agent.core.state import RunState
 from agent.models.message import user_message
@@ -124,6 +124,14 @@ def test_an_attempt_that_failed_is_not_repeated_at_every_step() -> None:
 def test_tokens_are_estimated_by_script(text: str, tokens: float) -> None:
     assert text_tokens(text) == tokens
     assert text_tokens(cut_to(text, tokens / 2)) <= tokens / 2
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.integers(0, 2**32).map(Random))
+def test_a_tally_changes_no_estimate(rng: Random) -> None:
+    tally, run = Tally(), RandomRun(rng).go_on(40)
+    for state in [*run.states, *rng.sample(run.states, min(len(run.states), 10))]:
+        assert prompt_tokens(state, tally) == pytest.approx(prompt_tokens(state))
 
 
 def test_messages_of_any_shape_have_a_size() -> None:

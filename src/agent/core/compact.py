@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from agent.core.calls import loose_arguments
-from agent.core.estimate import message_tokens, messages_tokens, schemas_tokens
+from agent.core.estimate import Tally, message_tokens, messages_tokens
 from agent.core.messages import Messages
 from agent.core.state import RunState
 from agent.models.message import Message
@@ -22,6 +22,7 @@ class Window(Value, frozen=True, kw_only=True, gc=False):
     keep: float = 0.3  # share of it that the turns that stay may have
     keep_turns: int = 2  # turns that stay in any case
     retry_after: int = 5  # model calls after an attempt that failed
+    tally: Tally | None = None  # of the run that it is for
 
 
 class Folding(Value, frozen=True, kw_only=True, gc=False):
@@ -38,16 +39,16 @@ class Folding(Value, frozen=True, kw_only=True, gc=False):
         return tuple(n for n in range(self.first, self.until) if n not in pinned)
 
 
-def prompt_tokens(state: RunState) -> float:
+def prompt_tokens(state: RunState, tally: Tally | None = None) -> float:
     """Return about how many tokens the next prompt has: what was reported of the last one, and an estimate of what is new."""
-    reported, covered = _reported(state)
-    scale, new = _known_scale(state), messages_tokens(state.messages.since(state.prompt.count))
+    reported, covered, new = _sizes(state, tally)
+    scale = _known_scale(state)
     return reported + scale * new if reported else scale * (covered + new)
 
 
 def scale_of(state: RunState) -> float:
     """Return how many tokens the provider counts for one that we estimate, as far as it is known."""
-    reported, covered = _reported(state)
+    reported, covered, _ = _sizes(state)
     return min(reported / max(covered, 1.0), SCALE_BOUNDS[1]) if reported else _known_scale(state)
 
 
@@ -55,14 +56,15 @@ def _known_scale(state: RunState) -> float:
     return state.compacted.scale if state.compacted is not None else 1.0
 
 
-def _reported(state: RunState) -> tuple[int, float]:
-    """Return what the provider counted of the last prompt (0: nothing that can be believed), and what we estimate of it.
+def _sizes(state: RunState, tally: Tally | None = None) -> tuple[int, float, float]:
+    """Return what the provider counted of the last prompt (0: nothing that can be believed), what we estimate of it, and of what is new.
 
     Some report only what was not in their cache.
     """
     asked, mark = state.input, state.prompt
-    covered = messages_tokens(state.messages.to_list()[: mark.count]) + schemas_tokens(asked.schemas if asked is not None else [])
-    return (min(mark.tokens, MAX_TOKENS) if mark.tokens >= SCALE_BOUNDS[0] * covered else 0), covered
+    new = messages_tokens(state.messages.since(mark.count))
+    covered = (tally or Tally()).of(state.messages, asked.schemas if asked is not None else []) - new
+    return (min(mark.tokens, MAX_TOKENS) if mark.tokens >= SCALE_BOUNDS[0] * covered else 0), covered, new
 
 
 def is_due(state: RunState, window: Window) -> bool:
@@ -70,7 +72,7 @@ def is_due(state: RunState, window: Window) -> bool:
     last = state.compacted
     if last is not None and state.used.iterations < last.iteration + (1 if last.is_done else window.retry_after):
         return False
-    return prompt_tokens(state) >= window.tokens * window.at and folding_of(state, window) is not None
+    return prompt_tokens(state, window.tally) >= window.tokens * window.at and folding_of(state, window) is not None
 
 
 def folding_of(state: RunState, window: Window) -> Folding | None:

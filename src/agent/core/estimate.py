@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from agent.core.messages import Messages
 from agent.models.json_text import json_of
 from agent.models.message import Message
 
@@ -52,6 +53,28 @@ def messages_tokens(messages: Iterable[Message]) -> float:
 def schemas_tokens(schemas: list[dict[str, Any]]) -> float:
     """Return about how many tokens the schemas of tools have."""
     return len(json_of(schemas) or "") / CHARS_PER_TOKEN if schemas else 0.0
+
+
+class Tally:
+    """Remembers how many tokens a growing history has, so that each message is counted once. A cache: it changes no outcome."""
+
+    __slots__ = ("_messages", "_of_schemas", "_schemas", "_tokens")
+
+    def __init__(self) -> None:
+        self._messages, self._tokens = Messages(), 0.0
+        self._schemas: list[dict[str, Any]] = []
+        self._of_schemas = 0.0
+
+    def of(self, messages: Messages, schemas: list[dict[str, Any]]) -> float:
+        """Return about how many tokens messages and the schemas of tools have."""
+        if messages.has_grown_from(self._messages):
+            self._tokens += messages_tokens(messages.since(self._messages.count))
+        else:
+            self._tokens = messages_tokens(messages)
+        if schemas is not self._schemas:
+            self._schemas, self._of_schemas = schemas, schemas_tokens(schemas)
+        self._messages = messages
+        return self._tokens + self._of_schemas
 
 
 def cut_to(text: str, tokens: float) -> str:

@@ -44,6 +44,10 @@ class Messages(Value, frozen=True, eq=False, gc=False):
         """Return a version that begins with `message`, in place of the first one or before it."""
         return Messages().plus(message, *self._items[1 if is_replacement else 0 : self.count])
 
+    def has_grown_from(self, earlier: "Messages") -> bool:
+        """Whether this begins with all of `earlier`, as far as that is known without looking."""
+        return self._items is earlier._items and self.count >= earlier.count  # noqa: SLF001  a version of the same list
+
     @property
     def call_ids(self) -> set[str]:
         """The ids of all tool calls in here."""

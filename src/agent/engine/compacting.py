@@ -8,7 +8,7 @@ from typing import Any
 import agent.models.payloads as said
 from agent.config import AgentConfig
 from agent.core.compact import Folding, Window, cuts_of, folding_of, prompt_tokens, scale_of, transcript
-from agent.core.estimate import cut_to, message_tokens, text_tokens
+from agent.core.estimate import Tally, cut_to, message_tokens, text_tokens
 from agent.core.state import RunState
 from agent.core.wording import wording
 from agent.engine.asking import payload_of_reply, text_of, unless_cancelled
@@ -50,7 +50,12 @@ class Compactor:
         if tokens:
             config = self.shop.config
             self.window = Window(
-                tokens=tokens, at=config.compact_at, keep=config.compact_keep, keep_turns=config.keep_turns, retry_after=config.compact_retry_after
+                tokens=tokens,
+                at=config.compact_at,
+                keep=config.compact_keep,
+                keep_turns=config.keep_turns,
+                retry_after=config.compact_retry_after,
+                tally=Tally(),
             )
 
     async def look(self, state: RunState) -> None:
