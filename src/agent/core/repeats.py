@@ -21,9 +21,12 @@ def repeats_of(messages: Messages, position: int, refusal: str, most: int) -> tu
     calls = last.get("tool_calls") if last is not None else None
     if not isinstance(calls, list) or position >= len(calls):
         return 0, 0
+    asked = calls[position]["function"]
+    if not _may_repeat(messages, asked):
+        return 0, 0
     same = told = 0
     first: Any = None
-    for result in _results(messages, calls[position]["function"]):
+    for result in _results(messages, asked):
         if not same and result == refusal:
             told += 1
         elif not same or result == first:
@@ -33,6 +36,13 @@ def repeats_of(messages: Messages, position: int, refusal: str, most: int) -> tu
         if same >= most:
             break
     return same, told
+
+
+def _may_repeat(messages: Messages, asked: dict[str, Any]) -> bool:
+    """Whether the turn before may have the same call: a quick look at one of a single call, which most are."""
+    before = messages.since(max(0, messages.count - 3))[0]
+    calls = before.get("tool_calls")
+    return not isinstance(calls, list) or len(calls) != 1 or _is_same(calls[0], asked)
 
 
 def _results(messages: Messages, asked: dict[str, Any]) -> Iterator[Any]:
@@ -68,4 +78,4 @@ def _is_same(call: Any, asked: dict[str, Any]) -> bool:
     if not isinstance(one, str) or len(one.replace(" ", "")) != len(other.replace(" ", "")):  # by far the most: nothing is parsed for them
         return False
     left, right = object_of(one), object_of(other)
-    return left is not None and right is not None and canonical_hash(left) == canonical_hash(right)
+    return left is not None and left == right and canonical_hash(left) == canonical_hash(right)  # 1, 1.0 and True are equal, and not the same
