@@ -11,6 +11,7 @@ import pytest
 from agent.assemble import open_store
 from agent.clock import now
 from agent.config import AgentConfig
+from agent.models.trace import Step
 from agent.runner import AgentRunner
 from agent.storage.protocols import Store
 from agent.testing.listening import collect, read_until, types_of
@@ -188,3 +189,18 @@ async def test_a_pruned_store_keeps_runs_below_one_that_may_go_on(store: Store, 
 
     assert kept == []
     assert gone == [f"{root}.1.0", root]
+
+
+async def test_a_log_that_names_anothers_run_as_its_own_neither_sees_nor_stops_it(here: Store, tools: ToolRegistry) -> None:
+    async with AgentRunner(here.traces, tool_registry=tools, llm_call=ScriptedLLM([asks(tool_request("pay", {"to": "x"})), "done"])) as runner:
+        anns = await run(runner, "pay", uid="ann")
+        eves = await run(runner, "pay", uid="eve")
+        mine, theirs = ending(eves)["trace_id"], ending(anns)["trace_id"]
+        [call_id] = ending(eves)["call_ids"]
+        at = (await here.traces.head(mine)).next_sequence
+        await here.traces.add_step(Step.create(mine, "subrun", at, {"call_id": call_id, "trace_id": theirs}))
+        seen = await runner.pending(uid="eve", trace_id=mine)
+        await runner.cancel(mine, uid="eve")
+
+    assert {item.trace_id for item in seen} <= {mine}
+    assert (await here.traces.head(theirs)).trace.status == "waiting"

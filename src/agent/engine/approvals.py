@@ -11,7 +11,7 @@ from agent.core.fold import advance, fold, start
 from agent.core.redact import Redactor
 from agent.core.state import CallState, RunState
 from agent.engine.engine import Engine
-from agent.engine.log import as_trace_log, head_of
+from agent.engine.log import as_trace_log, head_below, head_of
 from agent.errors import (
     AlreadyDecided,
     ApprovalExpired,
@@ -69,7 +69,7 @@ async def _waiting_in(log: TraceLog, trace: Trace, *, is_deep: bool) -> list[App
     for call in state.turn:
         if call.subrun is not None and call.result is None and is_deep:
             with contextlib.suppress(TraceNotFound):  # named, and not begun yet
-                found += await _waiting_in(log, (await log.head(call.subrun.trace_id)).trace, is_deep=True)
+                found += await _waiting_in(log, (await head_below(log, trace, call.call.call_id, call.subrun.trace_id)).trace, is_deep=True)
         if call.call.call_id in waiting and not call.is_suspended:  # what waits of a suspended call waits in its own run
             item = _item(trace, state, call, asked_at)
             if call.doubt is None and state.is_unknown(call):  # its owner has not wound up yet, or never will

@@ -40,7 +40,7 @@ class Delegate(Protocol):
         """
         ...
 
-    async def pause(self, calls: Sequence[CallState], by: str | None) -> None:
+    async def pause(self, calls: Sequence[CallState], by: str | None, uid: str | None) -> None:
         """Have the runs of calls rest at their next safe point."""
         ...
 
@@ -78,7 +78,7 @@ class Below:
     async def pause(self, calls: Sequence[CallState]) -> None:
         """Have the runs of calls rest with the run that made these."""
         if self._delegate is not None:
-            await self._delegate.pause(calls, self._caller.state.stopped_by)
+            await self._delegate.pause(calls, self._caller.state.stopped_by, self._caller.trace.uid)
 
     def stopped(self, known: Container[str]) -> list[Payload]:
         """Return the steps of calls whose runs were cancelled with this one, but for those whose outcome is known."""

@@ -9,7 +9,7 @@ from agent.core.prompt import Expander
 from agent.core.state import RunState
 from agent.core.telling import totals
 from agent.errors import TraceNotFound, Unsupported
-from agent.models.trace import ENDED, Step, Trace
+from agent.models.trace import ENDED, Step, Trace, subrun_id_of
 from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog, TraceStore
 
@@ -108,6 +108,17 @@ async def head_of(log: TraceLog, trace_id: str, uid: str | None) -> TraceHead:
     if uid is not None and head.trace.uid != uid:
         raise TraceNotFound(trace_id)
     return head
+
+
+async def head_below(log: TraceLog, trace: Trace, call_id: str, trace_id: str) -> TraceHead:
+    """Return where the run stands that carries out a call of a trace. What a step says of it is not believed: a log may come from anywhere.
+
+    Raises:
+        TraceNotFound: there is none, or it is no run of that call.
+    """
+    if trace_id != subrun_id_of(trace.trace_id, call_id):
+        raise TraceNotFound(trace_id)
+    return await head_of(log, trace_id, trace.uid)
 
 
 def ending_changes(status: str, state: RunState) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from agent.core.subruns import usage_of
 from agent.core.telling import totals
 from agent.engine.engine import Engine
 from agent.engine.executing import in_doubt, stopped
-from agent.engine.log import as_trace_log, head_of
+from agent.engine.log import as_trace_log, head_below, head_of
 from agent.engine.shop import Shop
 from agent.errors import RunError, SequenceTaken, StoreError, TraceNotFound
 from agent.models.payloads import Payload
-from agent.models.trace import Step, step_id_of
+from agent.models.trace import Step, Trace, step_id_of
 from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog
 
@@ -97,25 +97,28 @@ async def cancel(engine: Engine, trace_id: str, *, by: str | None, uid: str | No
 
 async def _cancel_below(engine: Engine, log: TraceLog, trace_id: str, by: str | None) -> None:
     """Cancel the runs that carry out open calls of a cancelled run. Where nobody else will, count what they used, and settle the calls."""
-    steps = await log.read_steps(trace_id)
+    steps, trace = await log.read_steps(trace_id), (await log.head(trace_id)).trace
     ended = [step.data.get("call_id") for step in steps if step.step_type == "tool_call" and step.data.get("error_type") != "Cancelled"]
     below = {step.data.get("call_id"): str(step.data.get("trace_id")) for step in steps if step.step_type == "subrun"}
     for call_id, child_id in below.items():
         if call_id in ended:
             continue
         with contextlib.suppress(RunError, TraceNotFound):  # it has an answer already, or was never begun
-            await cancel(engine, child_id, by=by)
+            await head_below(log, trace, str(call_id), child_id)
+            await cancel(engine, child_id, by=by, uid=trace.uid)
     state = fold(steps)
     left = [call for call in state.turn if call.subrun is not None and call.result is None]
     if left and not (await log.head(trace_id)).owner_is_alive:
-        await _settle_below(engine, log, trace_id, left, state)
+        await _settle_below(engine, log, trace, left, state)
 
 
-async def _settle_below(engine: Engine, log: TraceLog, trace_id: str, calls: Sequence[CallState], state: RunState) -> None:
+async def _settle_below(engine: Engine, log: TraceLog, trace: Trace, calls: Sequence[CallState], state: RunState) -> None:
     facts: Facts = []
+    trace_id = trace.trace_id
     for call in calls:
         assert call.subrun is not None
         try:
+            await head_below(log, trace, call.call.call_id, call.subrun.trace_id)
             usage = usage_of(fold(await log.read_steps(call.subrun.trace_id)))
         except TraceNotFound:
             usage = {}

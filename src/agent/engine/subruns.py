@@ -96,7 +96,7 @@ class Subruns:
         if not isinstance(log, TraceLog):
             return await self._launched(self._begun(caller, call, plan)), True
         try:
-            head = await log.head(trace_id)
+            head = await log.head(trace_id)  # also another's: it is no run of this call, and none can begin under its id
         except TraceNotFound:
             with contextlib.suppress(TraceExists):
                 return await self._launched(self._begun(caller, call, plan)), True
@@ -203,18 +203,18 @@ class Subruns:
 
     async def _cancel(self, trace_id: str, caller: Caller) -> None:
         with contextlib.suppress(RunError):  # it has an answer already
-            await cancel(self._engine, trace_id, by=caller.state.stopped_by or f"run {caller.trace.trace_id}")
+            await cancel(self._engine, trace_id, by=caller.state.stopped_by or f"run {caller.trace.trace_id}", uid=caller.trace.uid)
 
     # ---- what others want of it
 
-    async def pause(self, calls: Sequence[CallState], by: str | None) -> None:
+    async def pause(self, calls: Sequence[CallState], by: str | None, uid: str | None) -> None:
         """Have the runs of calls rest at their next safe point."""
         for call in calls:
             if call.subrun is None or call.subrun.trace_id in self._pausing:
                 continue
             self._pausing.add(call.subrun.trace_id)
             with contextlib.suppress(RunError, TraceNotFound):  # it has an answer already, or has not begun
-                await pause(self._engine, call.subrun.trace_id, by=by)
+                await pause(self._engine, call.subrun.trace_id, by=by, uid=uid)
 
     async def ready(self, state: RunState, epoch: int) -> tuple[CallState, ...]:
         """Return the suspended calls whose runs can go on, or have ended. See `Delegate`."""
