@@ -40,6 +40,13 @@ from agent.tools.registry import ToolRegistry
 Word: TypeAlias = said.ApprovalDecided | said.InDoubtResolved
 """What a person says of a waiting call."""
 
+TAIL = 16  # steps of a run that are read first to find its open turn
+OF_A_TURN = frozenset(
+    {
+        "llm_call", "tool_started", "tool_call", "approval_requested", "approval_decided", "in_doubt", "in_doubt_resolved", "subrun",
+        "paused", "failure", "cancelled",
+    }
+)  # fmt: skip
 VERDICTS = ("approve", "edit", "reject", "respond")
 OUTCOMES = ("done", "not_done", "retry")
 MAX_TEXT_CHARS = 100_000  # of a reason, a response or a result that a person gives
@@ -62,8 +69,23 @@ async def pending(engine: Engine, *, uid: str | None, trace_id: str | None) -> l
     return found
 
 
+async def _open_turn(log: TraceLog, trace: Trace) -> list[Step]:
+    """Return the steps that say what a run waits for: its first, and those from the last model call on; all of them where others could matter."""
+    if trace.fork_at is None:
+        after = (await log.head(trace.trace_id)).next_sequence - 1 - TAIL
+        while after > 0:
+            steps = await log.read_steps(trace.trace_id, after=after)
+            place = next((n for n in range(len(steps) - 1, -1, -1) if steps[n].step_type == "llm_call"), None)
+            if place is not None:
+                if not all(step.step_type in OF_A_TURN for step in steps[place:]):
+                    break
+                return [*await log.read_steps(trace.trace_id, limit=1), *steps[place:]]
+            after -= 8 * TAIL
+    return await log.read_steps(trace.trace_id)
+
+
 async def _waiting_in(log: TraceLog, trace: Trace, *, is_deep: bool) -> list[Approval]:
-    steps = await log.read_steps(trace.trace_id)
+    steps = await _open_turn(log, trace)
     state, asked_at = fold(steps), {step.step_id: step.created_at for step in steps}
     waiting, found = set(state.waiting_calls), list[Approval]()
     for call in state.turn:
