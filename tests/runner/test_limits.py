@@ -164,6 +164,27 @@ def test_what_is_left_of_the_limits_is_told_and_never_below_nothing() -> None:
     assert left_of(state, 2.5) == {"max_total_tokens": 0, "max_cost": 0.75, "max_wall_s": 6.5}
 
 
+async def test_an_agent_that_a_run_calls_may_use_what_its_caller_has_left(make: Any, tools: ToolRegistry, done: list[str]) -> None:
+    async def model(messages: list[Any], model: str, tools: Any = None, **_: Any) -> Any:
+        if model == "below":
+            return says("so far") if tools is None else asks(look(f"at {len(messages)}"))
+        return says("done") if messages[-1]["role"] == "tool" else asks(tool_request("helper", {"task": "look around"}))
+
+    tools.add_agent("helper", "Look around.", model="below", tools=["look"])
+    events = await collect(make(llm=model).run("go", model="above", tools=["helper"], limits={"max_tool_calls": 3}, enable_memory=False))
+
+    assert len(done) == 2, "one call was the agent's own"
+    assert "so far" in results(events)[0]
+    assert events[-1].type == "trace_completed"
+
+
+async def test_limits_hold_without_a_store(make: Any) -> None:
+    runner = make(asks(look("a")), "so far", trace_store=None)
+
+    assert limit_of(await collect(runner.run("go", tools=NAMES, limits={"max_tool_calls": 0}))) == ("limit_reached", "max_tool_calls", 0)
+    assert limit_of(await collect(runner.run("go", tools=NAMES, limits={"max_total_tokens": 5})))[:2] == ("limit_reached", "max_total_tokens")
+
+
 # ---- time
 
 
