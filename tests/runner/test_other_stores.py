@@ -157,3 +157,17 @@ async def test_an_empty_registry_of_ones_own_is_not_passed_over() -> None:
     tools = ToolRegistry()
 
     assert AgentRunner(tool_registry=tools).tools is tools
+
+
+async def test_agents_call_agents_on_a_store_of_the_seeds_making(tools: ToolRegistry, done: list[str]) -> None:
+    store = PlainStore()
+    tools.add_agent("helper", "Helps.", llm_call=ScriptedLLM([LOOK, "seen"]), tools=["look"])
+    model = ScriptedLLM([asks(tool_request("helper", {"task": "look"})), "done"])
+    async with AgentRunner(store, tool_registry=tools, llm_call=model) as runner:
+        events = await collect(runner.run("go", tools=["helper"]))
+    [root, below] = store.traces.values()
+
+    assert events[-1].type == "trace_completed"
+    assert done == ["look here"]
+    assert below.parent_trace_id == root.trace_id
+    assert [step.step_type for step in store.steps if step.trace_id == below.trace_id][-1] == "conclusion"

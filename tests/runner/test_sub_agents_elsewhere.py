@@ -11,6 +11,7 @@ import pytest
 from agent.assemble import open_store
 from agent.clock import now
 from agent.config import AgentConfig
+from agent.errors import ToolNotFound
 from agent.models.trace import Step
 from agent.runner import AgentRunner
 from agent.storage.protocols import Store
@@ -152,6 +153,19 @@ async def test_a_run_that_another_process_drives_below_is_waited_for(here: Store
 
     assert types_of(below)[-1] == types_of(events)[-1] == "trace_completed"
     assert told(events) == ["helped"]
+
+
+async def test_a_process_that_does_not_know_the_agent_at_work_leaves_its_run_alone(here: Store, tools: ToolRegistry) -> None:
+    add(tools, asks(tool_request("pay", {"to": "ann"})), "helped", tools=["pay"])
+    async with runner_of(here, tools) as runner:
+        waiting = await run(runner)
+        [item] = await runner.pending()
+        await runner.decide(item.trace_id, item.call_id, "approve")
+    async with runner_of(here, ToolRegistry()) as other:
+        with pytest.raises(ToolNotFound, match="carries out a call of this agent"):
+            await resume(other, ending(waiting)["trace_id"])
+
+    assert (await traces(here))["default"].status == "waiting"
 
 
 async def test_a_fork_of_a_run_whose_agent_waits_asks_before_it_calls_it_again(here: Store, tools: ToolRegistry, done: list[str]) -> None:

@@ -7,6 +7,7 @@ import agent.models.payloads as said
 from agent.core.state import CallState, RunState
 from agent.engine.planning import Plan
 from agent.engine.shop import RunNeeds, Shop
+from agent.errors import ToolNotFound
 from agent.models.payloads import Payload
 from agent.models.trace import Trace
 from agent.tools.context import ToolContext
@@ -55,6 +56,18 @@ class Delegate(Protocol):
     def stopped(self, call: CallState, language: str) -> said.ToolCall:
         """Return the step of a call whose run was cancelled with its caller's before it had rested."""
         ...
+
+
+def check_declared(shop: Shop, state: RunState) -> None:
+    """Refuse to go on with a run whose agents at work are not known here: its model would be told that there are none.
+
+    Raises:
+        ToolNotFound: names the first one, and the run that carries out its call.
+    """
+    for call in state.turn:
+        name = call.call.name
+        if call.subrun is not None and call.result is None and (name not in shop.tools or shop.tools.get(name).agent is None):
+            raise ToolNotFound(name, f"the run {call.subrun.trace_id} carries out a call of this agent: register it (add_agent) to go on")
 
 
 class Below:

@@ -17,7 +17,7 @@ from agent.engine.bounds import bounds_of
 from agent.engine.conversations import Conversations
 from agent.engine.cut_results import READ_RESULT
 from agent.engine.days import Days
-from agent.engine.delegating import Delegate
+from agent.engine.delegating import Delegate, check_declared
 from agent.engine.driver import Driver
 from agent.engine.following import Follower
 from agent.engine.limits import raising
@@ -345,6 +345,7 @@ class Engine:
         if missing:
             raise SettingMissing(trace_id, missing)
         check_transactional(self.shop, (state.input.tools or ()) if state.input else ())
+        check_declared(self.shop, state)
         return RunNeeds(keywords, deps)
 
     async def aclose(self) -> None:
