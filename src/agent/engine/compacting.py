@@ -18,8 +18,10 @@ from agent.llm.contract import KnowsWindow
 from agent.llm.faults import says_too_long
 from agent.models.compaction import CompactionAnswer, CompactionRequest, Summary
 
-LOOK_FROM_TOKENS = 3_000
-"""A prompt below this needs no look at what the model takes: no model in use takes less."""
+LOOK_FROM_TOKENS = 500
+"""A prompt below this needs no look at what the model takes."""
+LOOK_FIRST_FROM_TOKENS = 3_000
+"""The same before the first call of a process, which a look would hold up: price data may have to be loaded."""
 SUMMARY_SHARE = 0.15
 """Of the window: the longest summary; more is cut off."""
 SUMMARY_WORDS = 600
@@ -57,6 +59,11 @@ class Compactor:
                 retry_after=config.compact_retry_after,
                 tally=Tally(),
             )
+
+    async def look_first(self, state: RunState) -> None:
+        """Ask before the first call, where that has a long history already."""
+        if self.look_from == LOOK_FROM_TOKENS and prompt_tokens(state) > LOOK_FIRST_FROM_TOKENS:
+            await self.look(state)
 
     async def look(self, state: RunState) -> None:
         """Ask the model object once what it takes; one that does not know leaves the history as it is."""

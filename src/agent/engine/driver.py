@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import agent.models.payloads as said
 from agent.clock import now
-from agent.core.compact import prompt_tokens
 from agent.core.decide import Action, Attend, CallModel, Compact, Conclude, Fail, MarkInDoubt, Open, ReadMemory, Rest, Wait, expired_calls
 from agent.core.fold import advance
 from agent.core.limits import Outside
@@ -187,8 +186,7 @@ class Driver:
             await self._fail(error)
 
     async def _loop(self) -> None:
-        if prompt_tokens(self.state) > self.decider.compactor.look_from:
-            await self.decider.compactor.look(self.state)
+        await self.decider.compactor.look_first(self.state)
         while True:
             if self._news.is_set():
                 await self._take_news()
