@@ -26,8 +26,7 @@ def injections() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("suite", ["banking", "slack"])
-@pytest.mark.parametrize("mode", ["by-arguments", "taint"])
+@pytest.mark.parametrize(("suite", "mode"), [("banking", "by-arguments"), ("slack", "by-arguments"), ("banking", "taint"), ("slack", "rules")])
 async def test_with_approvals_of_exact_arguments_no_injected_write_runs_and_the_task_is_done(suite: str, mode: str, injections: ModuleType) -> None:
     async with open_store("memory://") as store:
         results = await injections.run_suite(injections.load_suites()[suite], mode, store, limit=PER_TASK)
