@@ -283,6 +283,11 @@ class ModelError(_Plain):
         super().__init__(message)
         self.status, self.retry_after_s = status, retry_after_s
 
+    @property
+    def may_be_billed(self) -> bool:
+        """Whether the call may have cost something that nobody told: it broke off, and no status says that it was refused."""
+        return self.status is None
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.message,), {"status": self.status, "retry_after_s": self.retry_after_s}
 
@@ -303,6 +308,11 @@ class ContextTooLong(ModelRejected):
 
 class ModelNotConfigured(ModelError):
     """No model is named, its key is missing, or its extra is not installed."""
+
+    @property
+    def may_be_billed(self) -> bool:
+        """No: nobody was asked."""
+        return False
 
 
 class OutputInvalid(ModelError):

@@ -128,7 +128,7 @@ class Outline:
     def _count(self, payload: said.LlmCall | said.Compaction) -> None:
         self.tokens += (payload.prompt_tokens or 0) + (payload.completion_tokens or 0)
         self.cost += payload.cost or 0.0
-        self.cost_is_partial = self.cost_is_partial or payload.cost is None
+        self.cost_is_partial = self.cost_is_partial or payload.cost is None or (isinstance(payload, said.LlmCall) and payload.cost_is_partial)
 
     def _model_call(self, payload: said.LlmCall) -> Text:
         calls = len(payload.tool_calls) if isinstance(payload.tool_calls, list) else 0

@@ -188,7 +188,7 @@ def _used(used: Used, payload: said.LlmCall, calls: int) -> Used:
         used.tool_calls + calls,
         used.tokens + (payload.prompt_tokens or 0) + (payload.completion_tokens or 0),
         used.cost + cost if cost else used.cost,
-        used.cost_is_partial or cost is None,
+        used.cost_is_partial or cost is None or payload.cost_is_partial,
     )
 
 
@@ -366,14 +366,16 @@ def _paused(state: RunState, step: Step, payload: said.Paused) -> RunState:
 
 
 def _failure(state: RunState, step: Step, payload: said.Failure) -> RunState:
-    failed = replace(state, status="failed", stopped_epoch=step.epoch, failure=payload, next_sequence=_next(state, step))
+    used = replace(state.used, cost_is_partial=True) if payload.cost_is_partial else state.used
+    failed = replace(state, status="failed", stopped_epoch=step.epoch, failure=payload, used=used, next_sequence=_next(state, step))
     return failed if state.rejected is None or payload.action != "Fail" else replace(failed, rejected=None)  # a resume begins to count anew
 
 
 def _cancelled(state: RunState, step: Step, payload: said.Cancelled) -> RunState:
     if state.status == "completed":
         return replace(state, next_sequence=_next(state, step))
-    return replace(state, status="cancelled", stopped_by=payload.by, next_sequence=_next(state, step))
+    used = replace(state.used, cost_is_partial=True) if state.may_be_asking else state.used
+    return replace(state, status="cancelled", stopped_by=payload.by, used=used, next_sequence=_next(state, step))
 
 
 _CHANGES: dict[str, Callable[[RunState, Step, Any], RunState]] = {

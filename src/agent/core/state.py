@@ -163,6 +163,12 @@ class RunState(Value, frozen=True, gc=False):
         return next((c for c in self.turn if c.call.call_id == call_id), None)
 
     @property
+    def may_be_asking(self) -> bool:
+        """Whether a model call may be under way, of which nothing is on the record before its reply: what it costs is then unknown."""
+        awaits_memory = self.memory is None and not self.used.iterations and self.input is not None and self.input.enable_memory
+        return self.status == "running" and not self.turn and self.reply is None and self.input is not None and not awaits_memory
+
+    @property
     def under_way(self) -> tuple[CallState, ...]:
         """The calls that were begun, and of whose end nothing is known."""
         return tuple(c for c in self.turn if c.result is None and c.started_epoch is not None and not c.is_in_doubt)

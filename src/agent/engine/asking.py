@@ -100,6 +100,8 @@ def payload_of_reply(shop: Shop, reply: Any, *, model: str, prompt_hash: bytes, 
         took_s=took_s,
         is_final_call=limit is not None,
         limit=limit,
+        attempts=_count(reply.get("attempts")) or 1,
+        cost_is_partial=reply.get("cost_is_partial") is True,
     )
 
 

@@ -167,7 +167,8 @@ def _cancelling(shop: Shop, head: TraceHead, state: RunState, by: str | None) ->
     begun = [call for call in open_calls if call.subrun is None]  # the runs of agents' calls say themselves what is unknown
     unsafe = [call for call in begun if call.call.name not in shop.tools or shop.tools.get(call.call.name).effect not in REPEATABLE]
     if not head.owner_is_alive:
-        changes["owner"] = None
+        after_it = advance(state, Step(f"{head.trace.trace_id}/-", head.trace.trace_id, "cancelled", state.next_sequence, (), cancelled.to_data()))
+        changes.update(owner=None, **totals(after_it))
         language = state.input.language if state.input is not None else "en"
         facts += [(in_doubt(call, head.owner, "cancel") if call in unsafe else stopped(call, language), after) for call in begun]
     unknown = begun if head.owner_is_alive else unsafe  # an owner that winds up will know better

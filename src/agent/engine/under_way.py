@@ -106,6 +106,9 @@ class UnderWay:
         facts = [fact for outcome in outcomes.values() for fact in outcome]
         if cause in ("cancel", "limit"):  # else the runs below go on when this one does
             facts += self.below.stopped(outcomes)
+        never = [c for c in state.under_way if c.started_epoch == self.decider.epoch and c.subrun is None and c.call.call_id not in self._begun]
+        facts += [replace(stopped(c, self.decider.language), is_executed=False) for c in never]
+        outcomes.update({c.call.call_id: [] for c in never})
         return facts + await left_open(self.shop, self.decider, state, outcomes, workers=(self.worker, self.worker_before), cause=cause, limit=limit)
 
     async def lost(self, state: RunState, calls: Sequence[CallState]) -> list[Payload]:

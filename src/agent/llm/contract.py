@@ -10,7 +10,8 @@ Reply: TypeAlias = dict[str, Any]
 `completion_tokens`, `cost` (USD, None when unknown, never 0 for unknown). Optional: `provider_state` (opaque JSON that
 goes back verbatim in the assistant message under the same key; has a `provider` key; dropped for another provider),
 `finish_reason`, `usage` (`cache_read_tokens`, `cache_write_tokens`, `reasoning_tokens`), `reasoning` (text),
-`response_id`, `model` (the one that answered, as `provider:model`), `attempts` (how many tries it took)."""
+`response_id`, `model` (the one that answered, as `provider:model`), `attempts` (how many tries it took),
+`cost_is_partial` (true: tries before it may have been billed, too)."""
 
 
 class Token(Value, frozen=True):

@@ -129,7 +129,8 @@ def _note(failures: list[tuple[str, ModelError]], candidate: object, error: Mode
 
 def _signed(reply: Reply, candidate: object, failures: Sequence[tuple[str, ModelError]]) -> Reply:
     attempts = int(reply.get("attempts") or 1) + sum(_attempts_of(error) for _, error in failures)
-    return {"model": _name_of(candidate), **reply, "attempts": attempts}
+    signed = {"model": _name_of(candidate), **reply, "attempts": attempts}
+    return {**signed, "cost_is_partial": True} if any(error.may_be_billed for _, error in failures) else signed
 
 
 def _attempts_of(error: ModelError) -> int:

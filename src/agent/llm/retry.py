@@ -59,18 +59,25 @@ OnRetry = Callable[[Retry], None]
 class GaveUp(ModelUnavailable):
     """The last of several tries failed; `attempts` says how many there were."""
 
-    def __init__(self, message: str, *, status: int | None = None, retry_after_s: float | None = None, attempts: int = 1) -> None:
+    def __init__(self, message: str, *, status: int | None = None, retry_after_s: float | None = None, attempts: int = 1, was_cut_off: bool = False) -> None:
         super().__init__(message, status=status, retry_after_s=retry_after_s)
-        self.attempts = attempts
+        self.attempts, self.was_cut_off = attempts, was_cut_off
+
+    @property
+    def may_be_billed(self) -> bool:
+        """Whether one of the tries may have cost something."""
+        return self.was_cut_off or self.status is None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message,), {"status": self.status, "retry_after_s": self.retry_after_s, "attempts": self.attempts}
+        values = {"status": self.status, "retry_after_s": self.retry_after_s, "attempts": self.attempts, "was_cut_off": self.was_cut_off}
+        return type(self), (self.message,), values
 
 
 class Retrying:
     """A model that is asked again after an error that says it may pass; any other error, and a cancellation, passes at once.
 
-    The reply's `attempts` says how many tries it took. A stream that breaks after tokens begins anew: a token of kind `restart` says
+    The reply's `attempts` says how many tries it took, its `cost_is_partial` that one of them was cut off and may have been billed.
+    A stream that breaks after tokens begins anew: a token of kind `restart` says
     that what came before is void.
     """
 
@@ -116,15 +123,16 @@ class Retrying:
             GaveUp: a `ModelUnavailable`; the tries, or the time for them, are used up.
             ModelError: any error that is not to be retried, from whichever try.
         """
-        began_at, attempts = self._clock(), 0
+        began_at, attempts, is_partial = self._clock(), 0, False
         while True:
             attempts += 1
             try:
                 reply = await self._model(messages=messages, model=self._asked(model), tools=tools, **settings)
             except ModelUnavailable as error:
-                await self._sleep(self._wait_s(error, attempts, began_at))
+                is_partial = is_partial or error.may_be_billed
+                await self._sleep(self._wait_s(error, attempts, began_at, was_cut_off=is_partial))
             else:
-                return _counted(reply, attempts)
+                return _counted(reply, attempts, is_partial=is_partial)
 
     async def stream(
         self, messages: Sequence[dict[str, Any]], model: str = "", tools: list[dict[str, Any]] | None = None, **settings: Any
@@ -133,16 +141,17 @@ class Retrying:
         if not isinstance(self._model, StreamingModel):
             yield await self(messages, model, tools, **settings)
             return
-        began_at, attempts, is_begun = self._clock(), 0, False
+        began_at, attempts, is_begun, is_partial = self._clock(), 0, False, False
         while True:
             attempts += 1
             try:
                 async with _closing(self._model.stream(messages=messages, model=self._asked(model), tools=tools, **settings)) as parts:
                     async for part in parts:
                         is_begun = True
-                        yield part if isinstance(part, Token) else _counted(part, attempts)
+                        yield part if isinstance(part, Token) else _counted(part, attempts, is_partial=is_partial)
             except ModelUnavailable as error:
-                wait_s = self._wait_s(error, attempts, began_at)
+                is_partial = is_partial or is_begun or error.may_be_billed
+                wait_s = self._wait_s(error, attempts, began_at, was_cut_off=is_partial)
                 if is_begun:
                     is_begun = False
                     yield Token("restart", "")
@@ -158,7 +167,7 @@ class Retrying:
         """Close the model that is asked."""
         await aclose(self._model)
 
-    def _wait_s(self, error: ModelUnavailable, attempts: int, began_at: float) -> float:
+    def _wait_s(self, error: ModelUnavailable, attempts: int, began_at: float, *, was_cut_off: bool) -> float:
         """Return the seconds to wait before the next try, or raise that there is none.
 
         Half of the back-off is certain, half is chance, so that many runs do not come back in step; what the provider asks for is a
@@ -180,11 +189,12 @@ class Retrying:
             return wait_s
         tries = "1 try" if attempts == 1 else f"{attempts} tries"
         ending = f" (gave up after {tries}{why})" if attempts > 1 or why else ""
-        raise GaveUp(error.message + ending, status=error.status, retry_after_s=error.retry_after_s, attempts=attempts) from error
+        raise GaveUp(error.message + ending, status=error.status, retry_after_s=error.retry_after_s, attempts=attempts, was_cut_off=was_cut_off) from error
 
 
-def _counted(reply: Reply, attempts: int) -> Reply:
-    return {**reply, "attempts": attempts - 1 + int(reply.get("attempts") or 1)}
+def _counted(reply: Reply, attempts: int, *, is_partial: bool) -> Reply:
+    counted = {**reply, "attempts": attempts - 1 + int(reply.get("attempts") or 1)}
+    return {**counted, "cost_is_partial": True} if is_partial else counted
 
 
 @contextlib.asynccontextmanager

@@ -107,6 +107,8 @@ class LlmCall(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     took_s: float = 0.0
     is_final_call: bool = False  # the one call without tools after a limit
     limit: str | None = None  # of a final call: the limit
+    attempts: int = 1  # tries that it took
+    cost_is_partial: bool = False  # a try before this one may have been billed: cut off, or lost with its process
 
 
 class ToolStarted(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -228,6 +230,7 @@ class Failure(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     error: str
     error_type: str = ""
     action: str = ""
+    cost_is_partial: bool = False  # the call that failed may have been billed
 
 
 class Conclusion(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -12,7 +12,7 @@ import msgspec
 KEYS = (
     "call_id", "tool_name", "arguments", "result", "is_ok", "is_executed", "response", "tool_calls", "model", "prompt_tokens", "completion_tokens", "cost",
     "prompt_hash", "finish_reason", "usage", "reasoning", "provider_state", "response_id", "took_s", "is_final_call", "full_result", "error_type", "attempt",
-    "is_untrusted", "result_id", "limit",
+    "is_untrusted", "result_id", "limit", "attempts", "cost_is_partial",
 )  # fmt: skip
 """Part of the format on disk: new keys go to the end, none is ever moved or removed."""
 
