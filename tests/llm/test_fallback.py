@@ -104,7 +104,12 @@ async def test_a_stream_begins_anew_at_the_next_model_and_says_so() -> None:
 
     parts = [part async for part in Fallback([first, NotReady("c:3", ModelNotConfigured("no key")), second]).stream(USER, "x")]
 
-    assert parts == [Token("text", "Hel"), Token("restart", ""), Token("text", "Hello"), {"model": "b:2", "content": "Hello", "attempts": 4}]
+    assert parts == [
+        Token("text", "Hel"),
+        Token("restart", ""),
+        Token("text", "Hello"),
+        {"model": "b:2", "content": "Hello", "attempts": 4, "cost_is_partial": True},
+    ]
 
 
 async def test_a_stream_of_failures_fails() -> None:

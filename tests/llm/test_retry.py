@@ -70,7 +70,7 @@ async def test_what_may_pass_is_tried_again_with_growing_waits() -> None:
 
     reply = await model(messages=USER, model="m")
 
-    assert reply == {"content": "hi", "attempts": 4}
+    assert reply == {"content": "hi", "attempts": 4, "cost_is_partial": True}
     assert clockwork.slept == [1, 2, 4]
     assert model.name == "test:model"
 
@@ -155,7 +155,7 @@ async def test_a_cut_stream_begins_again_and_says_so() -> None:
 
     parts = [part async for part in Clockwork().around(scripted).stream(USER, "m")]
 
-    assert parts == [Token("text", "Hel"), Token("restart", ""), Token("text", "Hello"), {"content": "Hello", "attempts": 3}]
+    assert parts == [Token("text", "Hel"), Token("restart", ""), Token("text", "Hello"), {"content": "Hello", "attempts": 3, "cost_is_partial": True}]
     assert scripted.closed == 3
 
 

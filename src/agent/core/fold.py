@@ -366,7 +366,7 @@ def _paused(state: RunState, step: Step, payload: said.Paused) -> RunState:
 
 
 def _failure(state: RunState, step: Step, payload: said.Failure) -> RunState:
-    used = replace(state.used, cost_is_partial=True) if payload.cost_is_partial else state.used
+    used = state.used.with_unknown(payload.cost_is_partial)
     failed = replace(state, status="failed", stopped_epoch=step.epoch, failure=payload, used=used, next_sequence=_next(state, step))
     return failed if state.rejected is None or payload.action != "Fail" else replace(failed, rejected=None)  # a resume begins to count anew
 
@@ -374,8 +374,7 @@ def _failure(state: RunState, step: Step, payload: said.Failure) -> RunState:
 def _cancelled(state: RunState, step: Step, payload: said.Cancelled) -> RunState:
     if state.status == "completed":
         return replace(state, next_sequence=_next(state, step))
-    used = replace(state.used, cost_is_partial=True) if state.may_be_asking else state.used
-    return replace(state, status="cancelled", stopped_by=payload.by, used=used, next_sequence=_next(state, step))
+    return replace(state, status="cancelled", stopped_by=payload.by, used=state.used.with_unknown(state.may_be_asking), next_sequence=_next(state, step))
 
 
 _CHANGES: dict[str, Callable[[RunState, Step, Any], RunState]] = {

@@ -6,7 +6,7 @@ from typing import Any
 import agent.models.payloads as said
 from agent.core.calls import Call, loose_arguments
 from agent.core.messages import Messages
-from agent.models.value import Value
+from agent.models.value import Value, replace
 
 
 class Used(Value, frozen=True, gc=False):
@@ -17,6 +17,10 @@ class Used(Value, frozen=True, gc=False):
     tokens: int = 0
     cost: float = 0.0  # USD, as far as it is known
     cost_is_partial: bool = False
+
+    def with_unknown(self, is_unknown: bool) -> "Used":  # noqa: FBT001  # it has one meaning
+        """Return the same, with a cost that is not all there is where something unknown comes on top."""
+        return replace(self, cost_is_partial=True) if is_unknown and not self.cost_is_partial else self
 
 
 class SubrunState(Value, frozen=True, gc=False):

@@ -11,10 +11,11 @@ from agent.core.redact import printed
 from agent.core.state import RunState
 from agent.engine.cut_results import schemas_of
 from agent.engine.shop import RunNeeds, Shop
-from agent.errors import ModelRejected, ModelUnavailable
+from agent.errors import ModelError, ModelRejected, ModelUnavailable
 from agent.events import AgentEvent
 from agent.llm.contract import Reply, StreamingModel, Token
 from agent.models.digest import fingerprint
+from agent.models.value import replace
 
 MAX_COUNT = 2**53  # tokens, or dollars: what is more, or less than nothing, is no count and not known
 Tell = Callable[[AgentEvent], None]
@@ -42,7 +43,15 @@ async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: s
         reply = await unless_cancelled(shop.llm_call(messages=messages, model=asked.model, tools=schemas, **keywords))
     took_s = round(time.perf_counter() - began, 6)
     new = state.messages.since(state.prompt.count) if not is_final else messages[state.prompt.count :]
-    return payload_of_reply(shop, reply, model=asked.model, prompt_hash=fingerprint(state.prompt.fingerprint, *new), took_s=took_s, limit=limit)
+    said_so = payload_of_reply(shop, reply, model=asked.model, prompt_hash=fingerprint(state.prompt.fingerprint, *new), took_s=took_s, limit=limit)
+    if needs.has_lost_call:  # asked again, and both are paid
+        said_so, needs.has_lost_call = replace(said_so, cost_is_partial=True), False
+    return said_so
+
+
+def may_be_billed(error: BaseException) -> bool:
+    """Return whether a model call that ended in an error may have cost something."""
+    return not isinstance(error, ModelError) or error.may_be_billed
 
 
 async def unless_cancelled(reply: Awaitable[Reply]) -> Reply:

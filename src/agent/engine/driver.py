@@ -12,7 +12,7 @@ from agent.core.fold import advance
 from agent.core.limits import Outside
 from agent.core.state import CallState, RunState
 from agent.core.telling import tell, tell_ending, totals
-from agent.engine.asking import ask_model
+from agent.engine.asking import ask_model, may_be_billed
 from agent.engine.bounds import in_time
 from agent.engine.decider import Decider
 from agent.engine.delegating import Below, Delegate
@@ -25,11 +25,10 @@ from agent.engine.recalling import recall_for
 from agent.engine.shop import RunNeeds, Shop
 from agent.engine.transactional import commit, conflicted
 from agent.engine.under_way import UnderWay
-from agent.errors import AgentError, Fenced, ModelError, OutputInvalid, SequenceTaken, StoreError, VersionConflict
+from agent.errors import AgentError, Fenced, OutputInvalid, SequenceTaken, StoreError, VersionConflict
 from agent.events import AgentEvent
 from agent.models.payloads import Payload
 from agent.models.trace import Trace
-from agent.models.value import replace
 from agent.storage.protocols import TraceHead
 from agent.storage.staging import StagedStates
 
@@ -62,7 +61,7 @@ class Driver:
         is_other_alive = before is not None and before.owner_is_alive and before.owner != worker
         self.decider = Decider(shop, trace, state.input, epoch=epoch, needs=needs, is_worker_alive=is_other_alive)
         self.below = Below(delegate, self)
-        self._has_lost_call = before is not None and before.trace.status == "running" and state.may_be_asking
+        needs.has_lost_call = before is not None and before.trace.status == "running" and state.may_be_asking
         self.calls = UnderWay(shop, trace, self.decider, self.below, worker=worker, worker_before=before.owner if before is not None else None)
 
     @property
@@ -271,12 +270,8 @@ class Driver:
             return
         if self.decider.parted is not None:
             await self.decider.parted.refresh()
-
         if self.decider.may_use_rules and reply.tool_calls:
             await self.decider.load_rules()
-
-        if self._has_lost_call:  # asked again, and both are paid
-            reply, self._has_lost_call = replace(reply, cost_is_partial=True), False
 
         def build(draft: Draft) -> None:
             draft.add(reply, *asked_in.tip)
@@ -375,8 +370,8 @@ class Driver:
         await self.calls.stop(self.shop.config.cancel_grace_s)
         await self._record_stopped("crash")
         text, kind, action = self.shop.redactor.text(str(error)), type(error).__name__, self.decider.next(self.state)
-        is_billed = isinstance(action, CallModel) and (not isinstance(error, ModelError) or error.may_be_billed)
-        fact = said.Failure(error=text or kind, error_type=kind, action=type(action).__name__, cost_is_partial=is_billed)
+        is_partial = isinstance(action, CallModel) and may_be_billed(error)
+        fact = said.Failure(error=text or kind, error_type=kind, action=type(action).__name__, cost_is_partial=is_partial)
         await self._append_all([fact], *self.state.tip, status="failed")
         self.feed.publish(*tell_ending(self.trace.trace_id, self.state, "failed"))
         self.error = error

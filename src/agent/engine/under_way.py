@@ -10,11 +10,12 @@ from agent.core.state import CallState, RunState
 from agent.engine.decider import Decider
 from agent.engine.delegating import STOPPED_S, Below
 from agent.engine.doubts import doubted, examined, left_open
-from agent.engine.executing import Outcome, run_tool
+from agent.engine.executing import Outcome, run_tool, stopped
 from agent.engine.shop import Shop
 from agent.engine.transactional import stage_for
 from agent.models.payloads import Payload
 from agent.models.trace import Trace
+from agent.models.value import replace
 from agent.storage.staging import StagedStates
 from agent.tools.context import ToolContext
 from agent.tools.invoke import Interrupted
