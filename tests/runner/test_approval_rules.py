@@ -300,3 +300,39 @@ async def test_what_cannot_be_accepted_is_said(make: Make) -> None:
     with pytest.raises(Unsupported, match="state_store"):
         await make(state_store=None).approval_rules.list()
     assert await rules.list() == []
+
+
+async def test_what_a_rule_decided_stands_after_a_crash_also_where_the_rule_is_gone(make: Make, store: Any, done: list[str]) -> None:
+    rule = await accepted(make)
+    trace_id = (await run(make(asks(PAY), "done")))[-1].data["trace_id"]
+    steps = await store.traces.read_steps(trace_id)
+    cut = next(step.sequence for step in steps if step.step_type == "approval_decided")
+    left = [replace(s, trace_id="left", step_id=s.step_id.replace(trace_id, "left"), parent_ids=()) for s in steps if s.sequence <= cut]
+    trace = await store.traces.get_trace(trace_id)
+    await store.traces.open_trace(replace(trace, trace_id="left", status="running", completed_at=None), left)  # as if it had died right after that commit
+    await make().approval_rules.revoke(rule.rule_id, by="ada")
+    done.clear()
+
+    events = [event async for event in make(asks(PAY), "done", state_store=None).resume("left", take_over=True)]
+
+    assert events[-1].type == "trace_completed"
+    assert done == ["pay ann"]
+
+
+async def test_a_call_that_a_rule_decided_asks_where_a_policy_wants_a_person_by_the_time_it_would_run(make: Make, store: Any, done: list[str]) -> None:
+    await accepted(make)
+    first, trace_id = make(asks(PAY), "done"), ""
+
+    def stop(call: Any) -> Any:
+        first.config.policies = [lambda _: ask("look at it now")]  # from the next look on
+        return allow()
+
+    first.config.policies = [stop]
+    async for event in first.run("pay", tools=["pay"]):
+        trace_id = event.data["trace_id"]
+
+    (item,) = await first.pending(trace_id=trace_id)
+    assert (item.reason, done) == ("policy", [])
+    steps = await store.traces.get_trace_steps(trace_id)
+    assert [step.step_type for step in steps].count("approval_requested") == 2
+    assert (await first.replay(trace_id)).identical
