@@ -1,5 +1,6 @@
 """A run that is killed after any of its steps reaches the same limit, and gives the same output, as one that is left alone."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -40,12 +41,18 @@ RUNS: dict[str, tuple[dict[str, Any], tuple[str, Any]]] = {
 }
 
 
-async def copied(store: Store, steps: list[Step], trace_id: str) -> str:
-    """Put the first steps of a run on the record as those of another one, whose process is gone."""
+async def copied(store: Store, steps: list[Step], trace_id: str, *, gap_s: float = 0.0) -> str:
+    """Put the first steps of a run on the record as those of another one, whose process is gone; `gap_s` lies between two of them."""
     trace = Trace.create(trace_id=trace_id, uid="anonymous", mode="agent")
     own = [
-        replace(s, step_id=step_id_of(trace_id, s.sequence), trace_id=trace_id, parent_ids=tuple(f"{trace_id}/{p.rpartition('/')[2]}" for p in s.parent_ids))
-        for s in steps
+        replace(
+            s,
+            step_id=step_id_of(trace_id, s.sequence),
+            trace_id=trace_id,
+            parent_ids=tuple(f"{trace_id}/{p.rpartition('/')[2]}" for p in s.parent_ids),
+            created_at=steps[0].created_at + timedelta(seconds=gap_s * n),
+        )
+        for n, s in enumerate(steps)
     ]
     await store.traces.open_trace(trace, own)
     await store.traces.add_steps(trace_id, (), epoch=1, changes={"owner": None})
@@ -74,3 +81,16 @@ async def test_a_run_cut_off_after_any_step_ends_as_it_would_have(name: str, sto
                 step.data.get("output") for step in whole if step.step_type == "conclusion"
             ]
     await runner.aclose()
+
+
+async def test_the_time_that_a_killed_owner_had_used_counts(store: Store, tools: ToolRegistry) -> None:
+    async with AgentRunner(store.traces, tool_registry=tools, llm_call=MODEL, config=AgentConfig(enable_memory=False)) as runner:
+        events = await collect(runner.run("task: calls", tools=["look"], limits={"max_wall_s": 100}, max_iterations=2))
+        steps = await store.traces.read_steps(events[0].data["trace_id"])
+        within, beyond = await copied(store, steps[:4], "within", gap_s=20), await copied(store, steps[:4], "beyond", gap_s=40)
+        went_on, stopped = [await collect(runner.resume(trace_id)) for trace_id in (within, beyond)]
+        raised = await collect(runner.resume(beyond, limits={"max_wall_s": 500, "max_iterations": 3}))
+
+    assert went_on[-1].data["limit"] == "max_iterations"
+    assert (stopped[-1].data["limit"], stopped[-1].data["value"]) == ("max_wall_s", 100)
+    assert raised[-1].data["limit"] == "max_iterations"
