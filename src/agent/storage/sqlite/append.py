@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from agent.clock import to_ms
 from agent.errors import BadInput, Fenced, SequenceTaken, TraceExists, TraceNotFound
 from agent.models.trace import Trace
-from agent.storage.chain import SIZE, Identity
+from agent.storage.chain import SIZE, Identity, digest
 from agent.storage.codec import Coded, pack
 from agent.storage.fields import check_newest
 from agent.storage.lineage import check_fork, seam
-from agent.storage.sqlite.rows import SqliteRows, fields_of
+from agent.storage.sqlite.rows import SEALED, SqliteRows, fields_of
 from agent.storage.unicode import findable
 from agent.storage.verify import seal_of
 
@@ -24,6 +24,7 @@ _FENCED_ROW = "select no, ?, ?, ?, ?, ?, ?, ? from trace where id=? and epoch=? 
 FEW = 8
 """Steps that one statement may append: more than a usual commit has."""
 _FENCED = [_FENCED_HEAD + " union all ".join([_FENCED_ROW] * count) for count in range(FEW + 1)]
+_IDENTITY = ("id", "mode", "uid", "created", "conversation", "parent", "fork_at", "format")
 _STALE_MS = 86_400_000  # a beat older than a day tells nothing any more
 
 _COLUMNS = {
@@ -77,9 +78,12 @@ def insert_trace(db: sqlite3.Connection, trace: Trace, columns: Mapping[str, Any
         raise TraceExists(trace.trace_id)
     if trace.fork_at is not None:
         check_fork(SqliteRows(db), trace)
-    row = {**columns, "owner": owner, "epoch": 1 if owner else 0}
+    row = {**columns, "owner": owner, "epoch": 1 if owner else 0, "is_partial": int(columns["is_partial"])}
+    is_fork = trace.fork_at is not None
+    row["seal"] = None if is_fork else seal_of(Identity(*map(row.get, _IDENTITY)).link(), digest(tuple(map(row.get, SEALED))))  # type: ignore[arg-type]
     no = db.execute(f"insert into trace({', '.join(row)}) values({', '.join('?' * len(row))})", tuple(row.values())).lastrowid  # our own column names
-    _seal(db, no or 0, _beginning(db, no or 0))
+    if is_fork:  # what it goes on from can be told only now
+        _seal(db, no or 0, _beginning(db, no or 0))
 
 
 def check_conversation(db: sqlite3.Connection, trace: Trace, only_after: str) -> None:
@@ -213,7 +217,7 @@ def set_columns(db: sqlite3.Connection, no: int, columns: Mapping[str, Any], lin
 
 def _beginning(db: sqlite3.Connection, no: int) -> bytes:
     """Return what the first step of a trace's own is linked to."""
-    (row,) = db.execute("select id, mode, uid, created, conversation, parent, fork_at, format from trace where no=?", (no,)).fetchall()
+    (row,) = db.execute(f"select {', '.join(_IDENTITY)} from trace where no=?", (no,)).fetchall()  # noqa: S608  # our own column names
     identity = Identity(*row)
     return identity.link(b"" if identity.fork_at is None else seam(SqliteRows(db), identity.trace_id))
 

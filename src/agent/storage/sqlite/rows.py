@@ -32,8 +32,12 @@ _AT_ONCE = 500  # values of one `in (…)`
 _CHAIN = """select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, n.name, s.hash, s.trace from step s not indexed
     left join step_name n not indexed on n.step=s.id and n.trace=s.trace where s.id in (select id from step where trace=?) order by s.id"""
 _HELD = "select b.hash from blob_use u join blob b on b.id=u.blob where u.trace=?"
-_FIELDS = """select id, mode, task, agent_type, uid, context, status, created, completed, tokens, cost, is_partial, waiting, conversation, parent, fork_at,
-    format, epoch, owner from trace where no=?"""
+SEALED = (
+    "id", "mode", "task", "agent_type", "uid", "context", "status", "created", "completed", "tokens", "cost", "is_partial", "waiting", "conversation",
+    "parent", "fork_at", "format", "epoch", "owner",
+)  # fmt: skip
+"""Columns of a trace that its seal covers, in the order in which it does."""
+_FIELDS = f"select {', '.join(SEALED)} from trace where no=?"  # noqa: S608  # our own column names
 
 DAMAGE = (TypeError, ValueError, LookupError, OverflowError, OSError, zlib.error, msgspec.MsgspecError)
 """What reading a damaged row raises."""
