@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from agent.models.json_text import json_of
@@ -18,6 +18,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _HINT = re.compile("sk-|gh[pousr]_|github_pat_|xox|AKIA|AIza")
 
 
+_REFERENCE = re.compile(r"\[secret:([^\[\]]{1,200})\]")
+EVERY_SECRET = "*"  # noqa: S105  # no secret
+"""Among the names of secrets that a tool is given: all of them."""
+
+
 class Redactor:
     """Replaces secrets by `[secret:NAME]`, and repairs text that no encoding can hold."""
 
@@ -25,6 +30,26 @@ class Redactor:
         known = {value: name for name, value in secrets.items() if len(value) >= MIN_SECRET}
         self._known = sorted(known.items(), key=lambda pair: len(pair[0]), reverse=True)  # a secret may be part of a longer one
         self._is_simple = not any(json_of(value) != f'"{value}"' for value in known)  # none looks different in JSON
+
+    def revealed(self, value: Any, names: Collection[str], missing: set[str]) -> Any:
+        """Return plain JSON data with the secrets in the place of references to them, for those of `names`; other references stay.
+
+        References to named secrets that are not known here stay, too, and go to `missing`.
+        """
+        if isinstance(value, dict):
+            return {key: self.revealed(item, names, missing) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.revealed(item, names, missing) for item in value]
+        return _REFERENCE.sub(lambda found: self._secret(found, names, missing), value) if isinstance(value, str) and "[secret:" in value else value
+
+    def _secret(self, found: re.Match[str], names: Collection[str], missing: set[str]) -> str:
+        name = found[1]
+        if name not in names and EVERY_SECRET not in names:
+            return found[0]
+        value = next((value for value, known in self._known if known == name), None)
+        if value is None:
+            missing.add(name)
+        return found[0] if value is None else value
 
     def text(self, text: str) -> str:
         """Return `text` without secrets; lone surrogates become U+FFFD."""

@@ -63,7 +63,7 @@ async def examined(shop: Shop, decider: Decider, state: RunState, call: CallStat
     if plan.tool is None or plan.tool.probe is None:
         return [doubt]
     context = decider.context_of(call)
-    finding = await ask_probe(plan.tool, context, plan.arguments, timeout_s=shop.config.probe_timeout_s)
+    finding = await ask_probe(plan.tool, context, shop.redactor.revealed(plan.arguments, plan.tool.secrets, set()), timeout_s=shop.config.probe_timeout_s)
     may_be_at_work = is_at_work(context.idempotency_key) or (decider.is_worker_alive and call.started_epoch != decider.epoch)
     if finding.kind == "not_done" and may_be_at_work:
         finding = Finding(kind="unknown", why="the probe says that it was not done, but the call may still be at work")

@@ -49,7 +49,8 @@ async def run_tool(shop: Shop, call: CallState, plan: Plan, context: ToolContext
     assert tool is not None
     began = time.perf_counter()
     try:
-        result = await _bounded(shop, tool, plan.arguments, context)
+        arguments = plan.arguments if not tool.secrets else _with_secrets(shop, tool, plan.arguments)
+        result = await _bounded(shop, tool, arguments, context)
     except ToolTimeout:
         seconds = tool.timeout_s if tool.timeout_s is not None else shop.config.tool_timeout_s
         text = wording("tool_timeout", language, seconds=seconds or 0.0)
@@ -61,10 +62,20 @@ async def run_tool(shop: Shop, call: CallState, plan: Plan, context: ToolContext
     except ToolFailed as error:
         return settled(shop, call, plan, str(error), began, language, error_type=type(error).__name__)
     except Exception as error:  # whatever a tool raises is a result that the model is told
-        logger.debug("tool %r failed", tool.name, exc_info=True)
+        logger.debug("tool %r failed", tool.name, exc_info=not tool.secrets)
         told = f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS]
         return settled(shop, call, plan, wording("tool_error", language, error=told), began, language, error_type=type(error).__name__)
     return settled(shop, call, plan, result, began, language)
+
+
+def _with_secrets(shop: Shop, tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments with the secrets in the place of their references; they go to the tool and nowhere else."""
+    missing: set[str] = set()
+    revealed: dict[str, Any] = shop.redactor.revealed(arguments, tool.secrets, missing)
+    if missing:
+        names = ", ".join(sorted(missing))
+        raise ToolNotStarted(f"the tool {tool.name!r} was not started: there is no secret {names} here; set it in the environment or in AgentConfig.secrets")
+    return revealed
 
 
 async def _bounded(shop: Shop, tool: Tool, arguments: dict[str, Any], context: ToolContext) -> Any:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict, cast
 
+from agent.core.redact import EVERY_SECRET
 from agent.errors import ConfigInvalid
 from agent.tools.probing import checked_probe
 from agent.tools.tool import EFFECTS, Confirmation, Effect
@@ -14,7 +15,10 @@ NAME_PATTERN = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what every provider accepts
 
 
 class ToolOptions(TypedDict, total=False):
-    """What `tool`, `register` and `add` take besides the function. Times are in seconds; `expires` bounds how long an approval stays open."""
+    """What `tool`, `register` and `add` take besides the function. Times are in seconds.
+
+    `expires` bounds how long an approval stays open; `secrets` names those that the tool gets where an argument holds `[secret:NAME]` (True: all).
+    """
 
     effect: Effect | None
     requires_confirmation: Confirmation
@@ -24,6 +28,7 @@ class ToolOptions(TypedDict, total=False):
     probe: Callable[..., Any] | None
     max_result_chars: int | None
     untrusted: bool
+    secrets: Sequence[str] | bool
 
 
 def checked_name(name: Any) -> str:
@@ -55,6 +60,7 @@ def checked_options(tool_name: str, options: ToolOptions, parameters: Sequence[s
         "probe": checked_probe(tool_name, options.get("probe")),
         "max_result_chars": _count(tool_name, options.get("max_result_chars")),
         "is_untrusted": bool(options.get("untrusted", False)),
+        "secrets": _secrets(tool_name, options.get("secrets")),
     }
 
 
@@ -100,3 +106,11 @@ def _count(tool_name: str, chars: Any) -> int | None:
     if chars is not None and (isinstance(chars, bool) or not isinstance(chars, int) or chars < 1):
         raise ConfigInvalid(f"tool {tool_name!r}: max_result_chars={chars!r} is no positive number (None: no limit of its own)")
     return chars
+
+
+def _secrets(tool_name: str, names: Any) -> tuple[str, ...]:
+    if isinstance(names, bool) or names is None:
+        return (EVERY_SECRET,) if names else ()
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) and name for name in names):
+        raise ConfigInvalid(f"tool {tool_name!r}: secrets={names!r} is no list of names of secrets (True: all that are known)")
+    return tuple(dict.fromkeys(names))
