@@ -247,6 +247,7 @@ async def test_time_interrupts_a_model_that_does_not_answer(make: Any, store: St
     assert limit_of(events) == ("limit_reached", "max_wall_s", 0.05)
     assert types_of(events)[-2:] == ["conclusion", "limit_reached"]
     assert asked == [1, 2]
+    assert events[-1].data["cost_is_partial"] is True, "what was cut off may be paid all the same"
 
 
 async def test_a_final_answer_that_does_not_come_is_not_waited_for_either(make: Any) -> None:

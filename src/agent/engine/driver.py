@@ -266,7 +266,8 @@ class Driver:
             if not await self._compact(error):
                 raise
             return
-        if reply is None:
+        if reply is None:  # its time was over: it may be paid all the same
+            self.needs.has_lost_call = True
             return
         if self.decider.parted is not None:
             await self.decider.parted.refresh()
