@@ -7,7 +7,7 @@ import pytest
 
 from agent.core.estimate import messages_tokens
 from agent.core.wording import wording
-from agent.errors import ContextTooLong, ModelRejected
+from agent.errors import BadInput, ContextTooLong, ModelRejected
 from agent.events import AgentEvent
 from agent.models.compaction import CompactionRequest, Summary
 from agent.models.digest import fingerprint
@@ -376,3 +376,63 @@ async def test_what_a_strategy_should_not_say_is_told_and_the_run_goes_on(make: 
     assert events[-1].type == "trace_completed"
     assert told
     assert all(complaint in error for error in told)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"context_window": 0}, "context_window of 'm' is 0"),
+        ({"context_window": {"m": "big"}}, "context_window of 'm' is 'big'"),
+        ({"compaction": "sumary"}, "compaction='sumary' is neither"),
+        ({"compact_at": 80}, "compact_at=80 is to be a share"),
+        ({"compact_keep": 0}, "compact_keep=0 is to be a share"),
+        ({"keep_turns": -1}, "keep_turns=-1 is to be a whole number"),
+    ],
+)
+async def test_settings_that_make_no_sense_are_refused_before_anything_is_recorded(make: Any, store: Store, more: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        await collect(make(llm=Worker(1), config=config(**more)).run("go", model="m"))
+
+    assert await store.traces.list_traces() == []
+
+
+async def test_a_run_stays_tainted_when_its_untrusted_words_are_summed_up(make: Any, tools: ToolRegistry) -> None:
+    tools.register(tools.get("read").function, name="fetch", effect="read", untrusted=True)
+
+    @tools.tool(effect="unsafe")
+    async def send() -> str:
+        "Send."
+        return "sent"
+
+    class Sender(Worker):
+        async def __call__(self, messages: Any, model: str, tools: Any = None, **settings: Any) -> dict[str, Any]:
+            """Fetch first, and send last."""
+            reply = await super().__call__(messages, model, tools, **settings)
+            if messages in self.seen[:1]:
+                return asks(tool_request("fetch", {"page": 1}, call_id="f"))
+            return asks(tool_request("send", {}, call_id="s")) if reply["content"] == "done" else reply
+
+    worker = Sender(12)
+    events = await collect(make(llm=worker, config=config(taint="ask")).run("read all", tools=["read", "fetch", "send"]))
+
+    assert worker.summed
+    assert not any(message.get("name") == "fetch" for message in worker.seen[-1])
+    assert events[-1].type == "trace_waiting"
+    assert events[-2].data["reasons"] == ["taint"]
+
+
+async def test_the_form_of_the_answer_stays_when_older_turns_are_summed_up(make: Any) -> None:
+    class Formed(Worker):
+        async def __call__(self, messages: Any, model: str, tools: Any = None, **settings: Any) -> dict[str, Any]:
+            """Answer in JSON."""
+            reply = await super().__call__(messages, model, tools, **settings)
+            return says('{"pages": 12}') if reply["content"] == "done" else reply
+
+    schema = {"type": "object", "properties": {"pages": {"type": "integer"}}, "required": ["pages"]}
+    worker = Formed(12)
+    events = await collect(make(llm=worker, config=config()).run("read all", tools=["read"], output_type=schema))
+
+    assert worker.summed
+    assert '"pages"' in str(worker.seen[-1][0]["content"])
+    assert worker.seen[-1][1]["content"] == "read all"
+    assert next(event.data["output"] for event in events if event.type == "conclusion") == {"pages": 12}

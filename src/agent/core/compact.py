@@ -103,11 +103,13 @@ def _begin_of_tail(items: Sequence[Message], first: int, window: Window, scale: 
 
 
 def _pinned(state: RunState, items: Sequence[Message], first: int, until: int) -> tuple[int, ...]:
-    """Return where the task, the memory block and the schema of the answer stand."""
+    """Return where the task, the memory block and the form of the answer stand."""
     asked = state.input
-    wanted = [state.memory.block if state.memory is not None else None, asked.task if asked is not None else None]
-    if asked is not None and asked.output_schema is not None and asked.messages:
-        wanted.append(asked.messages[-1].get("content"))  # it tells the schema of the answer
+    wanted = [state.memory.block if state.memory is not None else None]
+    if asked is not None:
+        wanted.append(asked.task)
+        if asked.output_schema is not None and asked.messages:
+            wanted.append(asked.messages[-1].get("content"))
     places = (_last_said(items, content, first, until) for content in wanted if content)
     return tuple(sorted({place for place in places if place is not None}))
 

@@ -10,6 +10,7 @@ from agent.core.redact import Redactor
 from agent.core.state import CutResult, RunState, Source
 from agent.core.wording import wording
 from agent.engine.asking import text_of
+from agent.engine.compacting import check_compaction
 from agent.engine.cut_results import READ_RESULT, schema_of
 from agent.engine.gates import policy_names, seen_sources
 from agent.engine.given_messages import well_formed
@@ -65,6 +66,7 @@ def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: 
         BadInput: task or messages have no usable shape.
         ToolNotFound: no such tool.
     """
+    check_compaction(config, request.model)
     system, messages = system_and_messages(request.system_prompt, checked_messages(request.messages, redactor), redactor)
     names = list(dict.fromkeys(request.tools)) if request.tools else []
     stored, unstored = split_settings(request.keywords)

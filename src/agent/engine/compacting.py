@@ -210,6 +210,25 @@ def _place(request: CompactionRequest, proposed: Folding, summary: Summary) -> F
     return Folding(first=proposed.first, until=until, pinned=tuple(n for n in proposed.pinned if n < until))
 
 
+def check_compaction(config: AgentConfig, model: str) -> None:
+    """Return where the settings for long runs can be used.
+
+    Raises:
+        BadInput: one of them cannot; says which.
+    """
+    told_window(config, model)
+    if config.compaction not in ("summary", "off") and not callable(config.compaction):
+        raise BadInput(f"compaction={config.compaction!r:.100} is neither 'summary' nor 'off', nor a function that sums up")
+    for name in ("compact_at", "compact_keep"):
+        share = getattr(config, name)
+        if not isinstance(share, int | float) or isinstance(share, bool) or not 0 < share <= 1:
+            raise BadInput(f"{name}={share!r:.100} is to be a share of the context window, from above 0 to 1")
+    for name in ("keep_turns", "compact_retry_after"):
+        count = getattr(config, name)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise BadInput(f"{name}={count!r:.100} is to be a whole number from 0 on")
+
+
 def told_window(config: AgentConfig, model: str) -> int | None:
     """Return the context window that the configuration names for a model.
 
