@@ -55,6 +55,43 @@ async def test_a_call_in_doubt_below_makes_the_parent_wait(make: Make, tools: To
     assert after[-1].type == "trace_completed"
 
 
+async def test_of_two_agents_that_wait_one_goes_on_when_only_it_is_decided(make: Make, tools: ToolRegistry, done: list[str]) -> None:
+    add(tools, asks(tool_request("pay", {"to": "ann"})), "paid ann", name="a", tools=["pay"])
+    add(tools, asks(tool_request("pay", {"to": "ben"})), "paid ben", name="b", tools=["pay"])
+    runner = make(asks(call("a"), call("b")), "done")
+    root = ending(await run(runner, "a", "b"))["trace_id"]
+    first, second = await runner.pending()
+    await runner.decide(first.trace_id, first.call_id, "approve")
+    between = await resume(runner, root)
+    left = await runner.pending()
+    await runner.decide(second.trace_id, second.call_id, "reject", reason="no")
+    after = await resume(runner, root)
+
+    assert told(between) == [f"paid {first.arguments['to']}"]
+    assert between[-1].type == "trace_waiting"
+    assert [item.trace_id for item in left] == [second.trace_id]
+    assert after[-1].type == "trace_completed"
+    assert done == [f"pay {first.arguments['to']}"]
+
+
+async def test_a_request_that_expires_below_lets_all_go_on_when_resumed(make: Make, tools: ToolRegistry, done: list[str]) -> None:
+    @tools.tool(effect="unsafe", requires_confirmation=True, expires=1e-6)
+    async def brief() -> str:
+        "Wait for a person, but not for long."
+        done.append("brief")
+        return ""
+
+    add(tools, asks(tool_request("brief")), "too late", tools=["brief"])
+    runner = make(asks(call()), "done")
+    events = await run(runner)
+    if events[-1].type == "trace_waiting":
+        events = await resume(runner, ending(events)["trace_id"])
+
+    assert told(events) == ["too late"]
+    assert events[-1].type == "trace_completed"
+    assert done == []
+
+
 async def test_a_cancelled_agent_is_told_to_the_model(make: Make, tools: ToolRegistry) -> None:
     add(tools, asks(tool_request("pay", {"to": "ann"})), "paid", tools=["pay"])
     runner = make(asks(call()), "done")
