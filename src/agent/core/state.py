@@ -54,7 +54,9 @@ class CallState(Value, frozen=True, gc=False):
     @property
     def is_waiting(self) -> bool:
         """Whether a person has to act first, perhaps in the run that carries it out."""
-        return self.result is None and (self.doubt is not None or (self.request is not None and self.decision is None) or self.is_suspended)
+        if self.result is not None:
+            return False
+        return self.doubt is not None or (self.request is not None and self.decision is None) or (self.subrun is not None and self.subrun.status != "")
 
     @property
     def is_suspended(self) -> bool:
