@@ -35,7 +35,7 @@ def test_a_run_is_forked_resumed_and_compared(seasoned: Command) -> None:
     found = json.loads(seasoned("runs", "diff", first, fork_id, "--json").stdout)
     assert (found["a"], found["b"], found["is_same"], found["shared"]) == (first, fork_id, False, 4)
     assert [node["status"] for node in found["nodes"]] == ["shared", "shared", "shared", "added", "changed", "changed"]
-    assert "forked" in seasoned("runs", "show", fork_id).stdout
+    assert f"4 forked from run {first} after step 3, with other model, result" in seasoned("runs", "show", fork_id).stdout
     assert json.loads(seasoned("step", "show", f"{fork_id}/3", "--json").stdout)["step_id"] == f"{first}/3"
     for trace_id in (first, fork_id):
         assert "all" in seasoned("replay", trace_id).stdout

@@ -11,7 +11,7 @@ from agent.errors import BadInput, StoreUnusable
 from agent.storage.portable import TraceCarrier, gather, of_plain, to_plain
 
 EXPORT_FORMAT = 2
-MAX_FILE_BYTES = 1_000_000_000
+MAX_FILE_BYTES = 500_000_000
 """Of an export that is read."""
 
 

@@ -118,7 +118,15 @@ class Outline:
             case said.Input():
                 yield number.append("task: " + one_line(payload.task, 200))
             case _:
-                yield number.append("   " + self.signs.branch if step.step_type in UNDER_A_CALL else "").append(words_of(step, payload))
+                words = self._forked(payload) if isinstance(payload, said.Forked) else words_of(step, payload)
+                yield number.append("   " + self.signs.branch if step.step_type in UNDER_A_CALL else "").append(words)
+
+    def _forked(self, payload: said.Forked) -> str:
+        """Begin to count anew: what was used, and what was begun, is the other run's."""
+        self.tokens, self.cost, self.cost_is_partial = 0, 0.0, False
+        self._begun.clear()
+        names = ", ".join(one_line(name, 40) for name in payload.changes if name != "schemas")
+        return f"forked from run {one_line(payload.trace_id, 200)} after step {payload.at}{f', with other {names}' if names else ''}"
 
     def unfinished(self) -> Iterator[Text]:
         """Yield the lines of calls that were begun and have no result."""

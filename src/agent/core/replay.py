@@ -15,6 +15,7 @@ from agent.models.payloads import PAYLOADS, Other, payload_of
 from agent.models.trace import Step, Trace
 from agent.models.value import Value, replace
 
+ERASED = {"erased": True}  # what a store gives of a step that was made to forget what it said
 ANY_EPOCH = 1 << 62  # of an owner who is newer than all that are on the log
 
 
@@ -113,10 +114,14 @@ def told(action: Action) -> str:
 
 
 def _difference(state: RunState, before: Step | None, step: Step) -> Verdict:
-    if step.sequence != state.next_sequence:
+    if step.sequence < state.next_sequence:
+        return Difference("its number was there already", f"step {state.next_sequence}")
+    if step.sequence > state.next_sequence:
         return Difference(f"the steps {state.next_sequence} to {step.sequence - 1} are missing", f"step {state.next_sequence}")
     if (before is not None and before.trace_id != step.trace_id) != (step.step_type == "forked"):
         return Difference("a fork begins with a step that says so, and with none but that", "forked" if step.step_type != "forked" else None)
+    if step.data == ERASED:
+        return Difference("what the step said was erased, so that what follows from it cannot be told", "what was recorded")
     if state.input is None and step.step_type != "input":
         return Difference("another runner recorded it: a run of ours begins with its input", "input")
     kind = PAYLOADS.get(step.step_type)
@@ -124,7 +129,7 @@ def _difference(state: RunState, before: Step | None, step: Step) -> Verdict:
         return None  # of a later version: no part of what is decided here
     payload = payload_of(step)
     if isinstance(payload, Other):
-        return None if step.data.get("erased") is True else Difference("the step cannot be read: its data do not have the form of its kind")
+        return Difference("the step cannot be read: its data do not have the form of its kind")
     rule = _RULES.get(step.step_type)
     return rule(state, before, step, payload) if rule is not None else None
 
