@@ -25,7 +25,7 @@ from agent.models.value import replace
 from agent.storage.ram.traces import RamTraceStore
 from agent.testing.provider_shapes import shape_faults
 
-PLAYS = int(os.environ.get("SEASONED_SOAK") or 10)
+PLAYS = int(os.environ.get("SEASONED_SOAK") or 6)
 NUMBERS = st.integers(0, 50)
 CALLS = st.tuples(st.sampled_from([*TOOLS, "pay"]), st.sampled_from(["ok", "ok", "ok", "raises", "model fails"]))
 SCRIPTS = st.lists(st.lists(CALLS, min_size=1, max_size=4), max_size=3)
@@ -217,7 +217,8 @@ class Runs(RuleBasedStateMachine):
         if head.owner_is_alive:
             assert status in ("running", "cancelled")
         elif status != "running" and not (status == "paused" and self._is_fresh_fork(steps)):  # it rests
-            assert status == ("waiting" if state.status == "running" else state.status), (status, state.status)
+            goes_on = state.status == "running" or (state.status in ("paused", "failed") and head.epoch > state.stopped_epoch)  # a later owner rested
+            assert status == ("waiting" if goes_on else state.status), (status, state.status)
         if state.status in ENDED:
             assert status == state.status
         items = {item.call_id for item in self.observer.do(self.observer.runner.pending(trace_id=trace_id))}
@@ -360,7 +361,7 @@ def test_a_planted_bug_is_found(plant: Callable[[pytest.MonkeyPatch], None], mon
     plant(monkeypatch)
 
     with pytest.raises((AssertionError, BaseExceptionGroup)):
-        run_state_machine_as_test(Runs, settings=settings(SETTINGS, max_examples=100, phases=[Phase.generate], report_multiple_bugs=False))
+        run_state_machine_as_test(Runs, settings=settings(SETTINGS, max_examples=100, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False))
 
 
 @pytest.mark.slow
