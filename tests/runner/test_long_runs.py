@@ -1,67 +1,24 @@
 """Runs that grow beyond what their model takes: the oldest turns are folded, on the record."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.runner.readers import WINDOW, Worker, config, reading_tools
 
-from agent.core.estimate import messages_tokens
 from agent.core.wording import wording
-from agent.errors import BadInput, ContextTooLong, ModelRejected
+from agent.errors import ContextTooLong, ModelRejected
 from agent.events import AgentEvent
-from agent.models.compaction import CompactionRequest, Summary
 from agent.models.digest import fingerprint
 from agent.models.trace import Step
 from agent.storage.protocols import Store
 from agent.testing.listening import collect, types_of
-from agent.testing.provider_shapes import shape_faults
 from agent.testing.scripted import asks, says, tool_request
 from agent.tools.registry import ToolRegistry
-
-WINDOW = 2_000
-
-
-class Worker:
-    """Asks for `turns` looks, then answers; sums up when that is asked. `seen` are the prompts of the run, `summed` those of summaries."""
-
-    def __init__(self, turns: int, *, summary: Any = "the first looks found nothing", most: int | None = None, counted: bool = False) -> None:
-        self.turns, self.summary, self.most, self.counted = turns, summary, most, counted
-        self.seen: list[Any] = []
-        self.summed: list[Any] = []
-
-    async def __call__(self, messages: Any, model: str, tools: Any = None, **settings: Any) -> dict[str, Any]:
-        """Return the next reply."""
-        if messages[0]["content"] in (wording("compact_system", "en"), wording("compact_system", "zh")):
-            self.summed.append((messages, tools, settings))
-            if isinstance(self.summary, Exception):
-                raise self.summary
-            return says(self.summary, prompt_tokens=100, completion_tokens=7, cost=0.5)
-        assert shape_faults(messages, is_request=True) == []
-        tokens = int(messages_tokens(messages))
-        if self.most is not None and tokens > self.most:
-            raise ContextTooLong(f"the prompt has {tokens} tokens; at most {self.most} are taken")
-        self.seen.append(messages)
-        count: dict[str, Any] = (
-            {"prompt_tokens": tokens, "completion_tokens": 3, "cost": 0.1} if self.counted else {"prompt_tokens": 0, "completion_tokens": 3, "cost": 0.1}
-        )
-        number = len(self.seen)
-        return asks(tool_request("read", {"page": number}, call_id=f"c{number}"), **count) if number <= self.turns else says("done", **count)
 
 
 @pytest.fixture
 def tools() -> ToolRegistry:
-    registry = ToolRegistry()
-
-    @registry.tool(effect="read")
-    async def read(page: int) -> str:
-        "Read a page."
-        return f"page {page}: " + "words " * 120
-
-    return registry
-
-
-def config(**more: Any) -> dict[str, Any]:
-    return {"context_window": WINDOW, "max_iterations": 100, **more}
+    return reading_tools()
 
 
 async def steps_of(store: Store, events: list[AgentEvent]) -> list[Step]:
@@ -331,69 +288,6 @@ async def test_what_cannot_be_shortened_fails_with_the_refusal(make: Any) -> Non
         await collect(make(llm=Worker(20, most=WINDOW, summary=RuntimeError("down")), config={"max_iterations": 100}).run("go", tools=["read"]), into=events)
 
     assert [event.data["error"] for event in events if event.type == "compacted"] == ["RuntimeError: down"]
-
-
-# ---- strategies of one's own
-
-
-def plain(request: CompactionRequest) -> str:
-    return f"{len(request.fold)} messages of {request.tokens} tokens"
-
-
-async def waits(request: CompactionRequest) -> Summary:
-    return Summary(text="own words", until=request.cuts[0], is_model_call=True, prompt_tokens=1, completion_tokens=1, cost=0.25)
-
-
-async def asks_the_model(request: CompactionRequest) -> Summary:
-    return await request.summarise()
-
-
-@pytest.mark.parametrize(("strategy", "words"), [(plain, "messages of"), (waits, "own words"), (asks_the_model, "the first looks")])
-async def test_a_strategy_of_ones_own_is_asked(make: Any, store: Store, strategy: Callable[..., Any], words: str) -> None:
-    worker = Worker(12)
-    events = await collect(make(llm=worker, config=config(compaction=strategy)).run("read all", tools=["read"]))
-    folds = [step.data for step in await steps_of(store, events) if step.step_type == "compaction"]
-
-    assert events[-1].type == "trace_completed"
-    assert words in folds[0]["summary"]
-    assert bool(worker.summed) is (strategy is asks_the_model)
-    assert any(words in str(message["content"]) for message in worker.seen[-1])
-
-
-@pytest.mark.parametrize(
-    ("answer", "complaint"),
-    [
-        (None, "left the history as it is"),
-        (7, "returns a Summary, text, or None, not int"),
-        (Summary(text="x", until=-3), "none of the cuts"),
-        ([], "list"),
-    ],
-)
-async def test_what_a_strategy_should_not_say_is_told_and_the_run_goes_on(make: Any, answer: Any, complaint: str) -> None:
-    events = await collect(make(llm=Worker(8), config=config(compaction=lambda request: answer)).run("read all", tools=["read"]))
-    told = [event.data["error"] for event in events if event.type == "compacted"]
-
-    assert events[-1].type == "trace_completed"
-    assert told
-    assert all(complaint in error for error in told)
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ({"context_window": 0}, "context_window of 'm' is 0"),
-        ({"context_window": {"m": "big"}}, "context_window of 'm' is 'big'"),
-        ({"compaction": "sumary"}, "compaction='sumary' is neither"),
-        ({"compact_at": 80}, "compact_at=80 is to be a share"),
-        ({"compact_keep": 0}, "compact_keep=0 is to be a share"),
-        ({"keep_turns": -1}, "keep_turns=-1 is to be a whole number"),
-    ],
-)
-async def test_settings_that_make_no_sense_are_refused_before_anything_is_recorded(make: Any, store: Store, more: dict[str, Any], words: str) -> None:
-    with pytest.raises(BadInput, match=words):
-        await collect(make(llm=Worker(1), config=config(**more)).run("go", model="m"))
-
-    assert await store.traces.list_traces() == []
 
 
 async def test_a_run_stays_tainted_when_its_untrusted_words_are_summed_up(make: Any, tools: ToolRegistry) -> None:
