@@ -98,7 +98,7 @@ async def test_a_cancel_at_any_turn_ends_all_that_is_below(turns: int) -> None:
 
     assert left == []
     assert {trace.status for trace in found.values()} <= {"cancelled", "completed"}
-    assert found["default"].total_cost == sum(costs)
+    assert (found["default"].total_cost or 0.0) == sum(costs)  # None: nothing is known of it, where the first model call was cut off
 
 
 @pytest.mark.parametrize("turns", TURNS)

@@ -89,7 +89,7 @@ class Engine:
                 raise
             return await self._recorded(request, deps, attempts - 1)
         state = advance(start(inherited), step)
-        needs = RunNeeds({n: request.keywords[n] for n in payload.unstored}, deps, request.output)
+        needs = RunNeeds(passing={n: request.keywords[n] for n in payload.unstored}, deps=deps, output=request.output)
         driver = Driver(self.shop, trace, state, epoch=1, needs=needs, delegate=self.delegate)
         self.bind(driver)
         return driver, step
@@ -346,7 +346,7 @@ class Engine:
             raise SettingMissing(trace_id, missing)
         check_transactional(self.shop, (state.input.tools or ()) if state.input else ())
         check_declared(self.shop, state)
-        return RunNeeds(keywords, deps)
+        return RunNeeds(passing=keywords, deps=deps)
 
     async def aclose(self) -> None:
         """Let go of all runs: each can be resumed from its log."""

@@ -79,7 +79,7 @@ class BoundState:
         return [entry for entry in await self._store.list(prefix, uid=self._uid) if not entry.key.startswith(RESERVED)]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class RunNeeds:
     """What a run needs and the log never holds: keywords that may be keys or clients, and injected dependencies."""
 

@@ -272,7 +272,7 @@ class Subruns:
 def _needs_of(caller: Caller, asked: said.Input | None) -> RunNeeds:
     """Return what the log of a run never holds, as its caller has it."""
     unstored = asked.unstored if asked is not None else []
-    return RunNeeds({name: caller.needs.passing[name] for name in unstored if name in caller.needs.passing}, caller.needs.deps)
+    return RunNeeds(passing={name: caller.needs.passing[name] for name in unstored if name in caller.needs.passing}, deps=caller.needs.deps)
 
 
 def _language(state: RunState) -> str:
