@@ -185,8 +185,8 @@ def test_limits_of_the_file_hold_and_a_daily_one_refuses_the_next_run(seasoned: 
 def test_with_a_schema_stdout_is_the_json_of_the_answer(seasoned: Command) -> None:
     (seasoned.folder / "schema.json").write_text('{"type": "object", "properties": {"apples": {"type": "integer"}}, "required": ["apples"]}')
     (seasoned.folder / "none.json").write_text("[]")
-    done = seasoned.run('```json\n{"apples": 3}\n```', options=["--output-schema", "schema.json"])
-    failed = seasoned.run("three", options=["--output-schema", "schema.json"], code=1)
+    done = seasoned.run("three", '```json\n{"apples": 3}\n```', options=["--output-schema", "schema.json"])
+    failed = seasoned.run("three", "3 apples", "[3]", options=["--output-schema", "schema.json"], code=1)
     none = seasoned.run("hi", options=["--output-schema", "none.json"], code=2)
 
     assert done.stdout == '{"apples": 3}\n'

@@ -12,6 +12,8 @@ from agent.testing.scripted import StreamingScriptedLLM, answers_since_user, ask
 MAX_DELAY_S = 600.0
 _ASIDES = frozenset(words[key] for words in LANGUAGES.values() for key in ("final", "go_on"))  # said by the program in the middle of a run
 
+_REJECTIONS = tuple(words["output_rejected"].partition("{")[0] for words in LANGUAGES.values())  # the beginning of what is said of an answer
+
 
 class Script(StreamingScriptedLLM):
     """Plays replies that were read from JSON, in order; a resumed run goes on where it was.
@@ -29,12 +31,16 @@ class Script(StreamingScriptedLLM):
         self, messages: Sequence[dict[str, Any]], model: str, tools: list[dict[str, Any]] | None = None, **settings: Any
     ) -> AsyncIterator[Token | Reply]:
         """Yield the next reply's words at its pace, then the reply."""
-        messages = [message for message in messages if not (isinstance(message.get("content"), str) and message["content"] in _ASIDES)]
+        messages = [message for message in messages if not _is_aside(message.get("content"))]
         pieces = [piece async for piece in super().stream(messages, model, tools, **settings)]
         delay_s = self._delays[answers_since_user(messages)]
         for piece in pieces:
             await asyncio.sleep(delay_s / len(pieces))
             yield piece
+
+
+def _is_aside(content: Any) -> bool:
+    return isinstance(content, str) and (content in _ASIDES or content.startswith(_REJECTIONS))
 
 
 def _delay(reply: Any, where: str) -> float:
