@@ -15,7 +15,7 @@ from agent.clock import from_ms
 from agent.core.prompt import continues_of
 from agent.errors import AgentError, BadInput, NotFound, SequenceTaken, TraceExists, TraceNotFound
 from agent.models.payloads import payload_of
-from agent.models.trace import FORMAT, Step, Trace
+from agent.models.trace import FORMAT, Step, Trace, is_subrun
 from agent.models.value import Value, replace
 from agent.storage.codec import SEQUENCE_LIMIT, Coded, Page, Row, checked_name, commitment_of, parents_of, parents_text
 from agent.storage.fields import checked_trace
@@ -251,6 +251,18 @@ def is_there(rows: Chains, one: Carried) -> bool:
     if here.trace.uid != one.trace.uid or here.rows[: len(one.rows)] != one.rows:
         raise TraceExists(trace_id)
     return True
+
+
+def check_callers(rows: Chains, new: Iterable[Arrival]) -> None:
+    """Refuse sub-agents' runs whose caller is there already: it would take their word for that of the run that it calls.
+
+    Raises:
+        BadInput: one is such.
+    """
+    for arrival in new:
+        caller = arrival.trace.parent_trace_id
+        if is_subrun(arrival.trace) and caller is not None and rows.origin(caller) is not None:
+            raise BadInput(f"trace {arrival.trace.trace_id!r} carries out a call of {caller!r}, which is there already: take both in together, or neither")
 
 
 @contextmanager

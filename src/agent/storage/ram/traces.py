@@ -18,7 +18,7 @@ from agent.storage.codec import Coded, blob_bytes, encode_step, encode_steps
 from agent.storage.erasing import check_erasable, checked_sequences, checked_words
 from agent.storage.fields import check_newest, checked_changes, checked_trace
 from agent.storage.lineage import check_fork, seam
-from agent.storage.portable import Arrival, Carried, arrivals, carried_of, check_arrived, check_conversation, is_there, taken_in
+from agent.storage.portable import Arrival, Carried, arrivals, carried_of, check_arrived, check_callers, check_conversation, is_there, taken_in
 from agent.storage.protocols import TraceHead, Usage, Verified
 from agent.storage.prune import Wanted, is_awaited, removable
 from agent.storage.ram.rows import RamRows, Record, fields_of
@@ -273,6 +273,7 @@ class RamTraceStore:
 
     def _load(self, carried: Sequence[Carried], ready: Sequence[Arrival], uid: str | None) -> list[str]:
         new = [(one, arrival) for one, arrival in zip(carried, ready, strict=True) if not is_there(self._rows(), one)]
+        check_callers(self._rows(), [arrival for _, arrival in new])
         for _, arrival in new:
             trace = arrival.trace
             same = [r.trace.trace_id for r in self._records.values() if (r.trace.conversation_id, r.trace.uid) == (trace.conversation_id, trace.uid)]

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from agent.storage.portable import Arrival, Carried, check_arrived, check_conversation, is_there, taken_in
+from agent.storage.portable import Arrival, Carried, check_arrived, check_callers, check_conversation, is_there, taken_in
 from agent.storage.sqlite import append
 from agent.storage.sqlite.rows import SqliteRows
 
@@ -16,6 +16,7 @@ def load(db: sqlite3.Connection, carried: Sequence[Carried], ready: Sequence[Arr
     """
     rows = SqliteRows(db)
     new = [(one, arrival) for one, arrival in zip(carried, ready, strict=True) if not is_there(rows, one)]
+    check_callers(rows, [arrival for _, arrival in new])
     with taken_in():
         _take_in(db, carried, [arrival for _, arrival in new])
     for one, _ in new:

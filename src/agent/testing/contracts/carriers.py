@@ -163,6 +163,17 @@ class TraceCarrierContract:
         with pytest.raises(BadInput, match="the conversation 'c' has other runs here"):
             await other.load([await store.dump(trace.trace_id)], uid=None)
 
+    async def test_no_word_is_put_into_the_mouth_of_an_agent(self, store: Any, other: Any) -> None:
+        """BadInput: a sub-agent's run comes in whose caller is there already."""
+        caller = await opened(store, [fact("", 0), fact("", 1, "subrun", call_id="0.0")])
+        await other.load([await store.dump(caller.trace_id)], uid=None)
+        planted = Trace.create(trace_id=f"{caller.trace_id}.0.0", parent_trace_id=caller.trace_id, status="completed")
+        await store.open_trace(planted, [fact(planted, 0)])
+
+        with pytest.raises(BadInput, match="which is there already"):
+            await other.load([await store.dump(planted.trace_id)], uid=None)
+        assert await other.get_trace(planted.trace_id) is None
+
     async def test_what_is_not_there_cannot_be_dumped(self, store: TraceCarrier) -> None:
         """TraceNotFound: no trace has this id."""
         with pytest.raises(TraceNotFound):
