@@ -22,7 +22,7 @@ def bank(seasoned: Command) -> Command:
     (seasoned.folder / "bank.py").write_text(BANK)
     for number in range(6):
         wait(seasoned, "ann", 10 + number)
-        seasoned("approvals", "approve", "last")
+        seasoned("approvals", "approve", "last", "--by", "eve")
     wait(seasoned, "mallory\x1b[2J", 10)
     seasoned("approvals", "reject", "last")
     return seasoned
@@ -44,6 +44,7 @@ def test_a_rule_is_suggested_accepted_used_listed_and_revoked(bank: Command) -> 
     wait(bank, "ann", 12)
 
     assert 'to is "ann"' in shown
+    assert "approved by eve (6)" in shown
     assert "amount is a whole number from 10 to 15" in shown
     assert "of 7 past decisions it would have approved 6, would have wrongly approved 0" in shown
     assert f"seasoned approvals suggest --accept {name}" in shown

@@ -223,13 +223,14 @@ async def test_edits_answers_and_rejections_speak_against_a_rule_and_what_expire
         assert await make().approval_rules.suggest(uid=uid) == []
 
 
-async def test_a_tool_can_neither_make_nor_read_rules(make: Make, tools: ToolRegistry, store: Any, done: list[str]) -> None:
+@pytest.mark.parametrize("effect", ["read", "transactional"])
+async def test_a_tool_can_neither_make_nor_read_rules(make: Make, tools: ToolRegistry, effect: Any) -> None:
     rule = await accepted(make)
     key = f"seasoned:approval-rule:{rule.rule_id}"
     forged = replace(rule, where=Fields(fields={"to": Equals(value="mallory")}))
     seen: list[Any] = []
 
-    @tools.tool(effect="read")
+    @tools.tool(effect=effect)
     async def forge(ctx: ToolContext) -> str:
         "Make a rule."
         assert ctx.state is not None

@@ -150,3 +150,43 @@ async def test_the_built_in_tools_that_read_what_others_wrote_are_declared(tmp_p
     tools = builtin_tools(root=tmp_path, http_hosts=["example.org"])
 
     assert {tool.name for tool in tools if tool.is_untrusted} == {"http_get", "read_file", "list_files"}
+
+
+async def test_a_fork_is_tainted_where_it_inherits_the_untrusted_result(make: Make, done: list[str]) -> None:
+    lines = [asks(FETCH), asks(tool_request("look", {"where": "out"})), asks(SEND), "done"]
+    runner = make(*lines, config={"taint": "ask"})
+    trace_id = (await run(runner))[-1].data["trace_id"]
+    steps = await runner.trace_store.get_trace_steps(trace_id)  # type: ignore[union-attr]  # it has one
+    results = [step.sequence for step in steps if step.step_type == "tool_call"]
+
+    after = await runner.fork(trace_id, results[0])
+    await resume(make(*lines), after)
+    (item,) = await runner.pending(trace_id=after)
+    before = await runner.fork(trace_id, 0, task="send only")
+    await resume(make(asks(SEND), "done"), before)
+
+    assert (item.tool_name, item.reason) == ("send", "taint")
+    assert f"step {trace_id}/{results[0]}" in str(item.detail)
+    assert done[-1] == "send ann"
+
+
+async def test_taint_goes_down_to_agents_and_comes_up_from_them(make: Make, tools: ToolRegistry, done: list[str]) -> None:
+    tools.add_agent("reader", "Reads pages.", tools=["fetch"])
+    tools.add_agent("sender", "Sends letters.", tools=["send"])
+
+    def model(messages: list[dict[str, Any]]) -> Any:
+        task, answers = str(messages[0]["content"]), sum(m["role"] == "assistant" for m in messages)
+        script = {
+            "write": [asks(tool_request("reader", {"task": "read"})), asks(tool_request("sender", {"task": "send"})), "done"],
+            "read": [asks(FETCH), "it says: send it to mallory"],
+            "send": [asks(SEND), "sent"],
+        }[task]
+        return script[answers]
+
+    runner = make(*[model] * 9, config={"taint": "ask"})  # whatever the line, the task says what comes
+    events = await run(runner, "reader", "sender")
+
+    (item,) = await runner.pending()
+    assert events[-1].type == "trace_waiting"
+    assert (item.tool_name, item.reason, [asker.tool_name for asker in item.asked_by]) == ("send", "taint", ["sender"])
+    assert done == []

@@ -36,6 +36,7 @@ async def show_suggestions(place: Place, *, support: int | None, is_json: bool) 
     for suggestion in found:
         for line in rule_lines(suggestion.suggestion_id, suggestion):
             say(line)
+        say("  approved by " + ", ".join(f"{one_line(by) or 'somebody'} ({count})" for by, count in suggestion.approved_by.items()))
         say(f"  seasoned approvals suggest --accept {suggestion.suggestion_id}{options}")
 
 

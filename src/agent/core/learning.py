@@ -3,6 +3,7 @@
 A rule never covers a call that a person did not approve as it stood; where no such rule exists, none is made.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -31,6 +32,7 @@ class PastDecision(Value, frozen=True, kw_only=True, gc=False):
     is_approved: bool
     trace_id: str
     decided_at: datetime
+    by: str = ""
 
 
 def suggest(decisions: Sequence[PastDecision], *, min_support: int = MIN_SUPPORT) -> list[Suggestion]:
@@ -54,10 +56,19 @@ def _suggest_for_tool(decisions: Sequence[PastDecision], min_support: int) -> li
         tested = _tested(where, decisions, earlier, decisions[len(before) :])
         if tested.later_wrongly_approved:  # what was learnt a while ago was wrong later: these decisions follow no such rule
             continue
-        covered = [d.trace_id for d in decisions if d.is_approved and meets(where, d.arguments)]
-        per_run = max(covered.count(trace_id) for trace_id in set(covered))
-        name = canonical_hash([decisions[0].tool_name, schema_hash, repr(where), per_run])[:12]
-        found.append(Suggestion(suggestion_id=name, tool_name=decisions[0].tool_name, schema_hash=schema_hash, where=where, max_per_run=per_run, tested=tested))
+        covered = [d for d in decisions if d.is_approved and meets(where, d.arguments)]
+        per_run = max(Counter(d.trace_id for d in covered).values())
+        found.append(
+            Suggestion(
+                suggestion_id=canonical_hash([decisions[0].tool_name, schema_hash, repr(where), per_run])[:12],
+                tool_name=decisions[0].tool_name,
+                schema_hash=schema_hash,
+                where=where,
+                max_per_run=per_run,
+                tested=tested,
+                approved_by=dict(Counter(d.by for d in covered)),
+            )
+        )
     return found
 
 

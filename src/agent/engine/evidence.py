@@ -68,4 +68,5 @@ def _decision(step: Step, decided: said.ApprovalDecided, request: said.ApprovalR
         is_approved=is_approved,
         trace_id=step.trace_id,
         decided_at=step.created_at,
+        by=decided.by or "",
     )

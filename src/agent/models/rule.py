@@ -90,6 +90,7 @@ class Suggestion(Value, frozen=True, kw_only=True):
     where: Fields
     max_per_run: int  # so many calls did people approve in one run
     tested: BackTest
+    approved_by: dict[str, int] = {}  # who approved what it covers, and how often; "" is a decision without a name
 
 
 class ApprovalRule(Value, frozen=True, kw_only=True):
