@@ -19,6 +19,7 @@ from agent.models.payloads import Payload
 from agent.models.trace import Trace
 from agent.tools.context import ToolContext
 from agent.tools.invoke import invoke, to_text
+from agent.tools.processes import ProcessLost
 from agent.tools.tool import Tool
 
 logger = logging.getLogger("agent")
@@ -57,6 +58,10 @@ async def run_tool(shop: Shop, call: CallState, plan: Plan, context: ToolContext
         if tool.effect == "unsafe":
             return in_doubt(call, worker, "timeout", text)
         return settled(shop, call, plan, text, began, language, error_type="ToolTimeout")
+    except ProcessLost as error:
+        if tool.effect == "unsafe":
+            return in_doubt(call, worker, "crash", str(error))
+        return settled(shop, call, plan, str(error), began, language, error_type=type(error).__name__)
     except (ToolNotStarted, ToolArgumentsInvalid) as error:
         return settled(shop, call, plan, str(error), began, language, error_type=type(error).__name__, is_executed=False)
     except ToolFailed as error:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from agent.errors import ToolFailed, ToolNotStarted, ToolTimeout
 from agent.tools.context import ToolContext, running
+from agent.tools.processes import in_process
 from agent.tools.result import readable
 from agent.tools.threads import tool_threads
 from agent.tools.tool import Tool
@@ -46,6 +47,8 @@ async def invoke(tool: Tool, arguments: dict[str, Any], context: ToolContext, *,
     token = running.set(context)
     try:
         if not tool.is_async:
+            if tool.has_process:
+                return await in_process(tool, arguments, context, timeout_s)
             return await _in_thread(tool, call, context, timeout_s, key=context.idempotency_key)
         if timeout_s is None:
             return await _directly(tool, call(), context)

@@ -4,7 +4,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 from agent.core.redact import EVERY_SECRET
 from agent.errors import ConfigInvalid
@@ -29,6 +29,7 @@ class ToolOptions(TypedDict, total=False):
     max_result_chars: int | None
     untrusted: bool
     secrets: Sequence[str] | bool
+    isolation: Literal["thread", "process"] | None
 
 
 def checked_name(name: Any) -> str:

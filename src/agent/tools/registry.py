@@ -22,6 +22,7 @@ from agent.tools.docstrings import read_docstring
 from agent.tools.given_schema import build_given_checker
 from agent.tools.invoke import clip, invoke, to_text
 from agent.tools.options import ToolOptions, checked_name, checked_options
+from agent.tools.processes import checked_isolation
 from agent.tools.schema import build_checker
 from agent.tools.signature import context_parameter_of, is_async, read_signature
 from agent.tools.tool import ArgumentChecker, EffectUndeclared, Tool
@@ -94,6 +95,8 @@ class ToolRegistry:
             ConfigInvalid: as `register`.
         """
         own_name = checked_name(name)
+        if options.get("isolation") == "process":
+            raise ConfigInvalid(f"tool {own_name!r}: isolation='process' needs type hints: use register(), not add() with a schema")
         if not callable(function):
             raise ConfigInvalid(f"tool {own_name!r}: {function!r} cannot be called")
         context_parameter = context_parameter_of(function)
@@ -273,6 +276,7 @@ def _make(
     options: ToolOptions,
 ) -> Tool:
     fields = checked_options(name, options, tuple(parameters.get("properties", {})))
+    has_process = checked_isolation(name, options.get("isolation"), function)
     shown = {"name": name, "description": description, "parameters": parameters}
     canonical = json.dumps(shown, sort_keys=True, separators=(",", ":"))
     return Tool(
@@ -282,6 +286,7 @@ def _make(
         function=function,
         checker=checker,
         is_async=is_async(function),
+        has_process=has_process,
         context_parameter=context_parameter,
         schema_hash=hashlib.sha256(canonical.encode()).hexdigest(),
         schema_json=msgspec.json.encode({"type": "function", "function": shown}),

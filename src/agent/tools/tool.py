@@ -62,6 +62,7 @@ class Tool(Value, frozen=True, kw_only=True):
     expires_s: float | None = None  # how long a request for approval stays open; None: until it is decided
     probe: Callable[..., Any] | None = None  # asked whether an unsafe call that was cut off was done: see `probing`
     max_result_chars: int | None = None
+    has_process: bool = False  # runs in a process of its own
     secrets: tuple[str, ...] = ()  # names of those that it gets where an argument refers to them
     is_untrusted: bool = False  # its results may carry a stranger's words
     agent: AgentSpec | None = None  # its calls are carried out by runs of their own; `function` is never called
