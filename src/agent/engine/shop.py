@@ -84,6 +84,6 @@ class RunNeeds:
     """What a run needs and the log never holds: keywords that may be keys or clients, and injected dependencies."""
 
     passing: Mapping[str, Any] = field(default_factory=dict)
-    has_lost_call: bool = False  # a model call may have been cut off with the process that drove the run before
     deps: Any = None
     output: OutputChecker | None = None  # made from the caller's type; None: from the schema on the log
+    has_lost_call: bool = False  # a model call may have been cut off with the process that drove the run before
