@@ -88,7 +88,9 @@ def kill_everywhere(
         names: list[str] = first["points"]
         chosen = sorted(set(points)) if points is not None else list(range(len(names)))
         series = [(kill,) for kill in chosen] + [(kill, second) for kill in chosen for second in _seconds(kill, len(names), twice)]
-        outcomes = _spread(asked | {"first": first["result"], "modules": first["modules"]}, series, jobs or min(os.cpu_count() or 1, 4), stop_at)
+        outcomes = _spread(
+            asked | {"first": first["result"], "modules": first["modules"], "total": len(series)}, series, jobs or min(os.cpu_count() or 1, 4), stop_at
+        )
     findings = tuple(
         Finding(kills=tuple(o["kills"]), points=(names[o["kills"][0]], *("during recovery",) * (len(o["kills"]) - 1)), faults=tuple(_faults(o)))
         for o in outcomes
@@ -137,8 +139,17 @@ _AT_ONCE = 40  # series that one server plays: its imports cost as much as ten l
 
 def _serve(asked: dict[str, Any]) -> list[dict[str, Any]]:
     done = subprocess.run(  # our own module
-        [sys.executable, "-m", "agent.testing.crash_server"], input=json.dumps(asked), capture_output=True, text=True, check=False
+        [sys.executable, "-m", "agent.testing.crash_server"], input=json.dumps(asked), capture_output=True, text=True, check=False, env=_environment(asked)
     )
     if done.returncode:
         raise BadInput(f"{asked['scenario']} cannot be played: {done.stderr[-4_000:]}")
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def _environment(asked: dict[str, Any]) -> dict[str, str]:
+    """Return the environment of a server: coverage follows no more than a few lives, or it would cost more than they do."""
+    is_measured = asked.get("total", 0) <= _MEASURED
+    return {name: value for name, value in os.environ.items() if is_measured or not name.startswith("COVERAGE")}
+
+
+_MEASURED = 20  # series of kills
