@@ -136,6 +136,8 @@ def quiet_generator() -> Any:
     from pydantic.json_schema import GenerateJsonSchema
 
     class Quiet(GenerateJsonSchema):
+        """Says nothing."""
+
         ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # pydantic's own declaration
 
     return Quiet
