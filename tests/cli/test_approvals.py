@@ -209,6 +209,7 @@ def test_a_rejection_tells_the_model_why(bank: Command) -> None:
     assert bank("approvals", "reject", "last", "--reason", "far too much", "--resume").stdout == "all done\n"
     assert "far too much" in told(bank)
     assert book(bank) == ""
+    assert f"rejected by {getpass.getuser()}: far too much" in bank("runs", "show", "last").stdout
 
 
 def test_a_response_is_read_from_stdin_and_takes_the_place_of_the_result(bank: Command) -> None:
@@ -295,6 +296,7 @@ def test_a_call_in_doubt_is_resolved(bank: Command) -> None:
     assert f"is in doubt: `seasoned approvals show {bank.last_id()}" in refused
     assert done.stdout == "all done\n"
     assert "it is in the book" in told(bank)
+    assert f"resolved as done by {getpass.getuser()}: it is in the book" in bank("runs", "show", "last").stdout
     assert not (bank.folder / "sent.txt").exists()
 
 

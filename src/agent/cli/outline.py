@@ -154,6 +154,25 @@ def _folded_words(payload: said.Compaction) -> str:
     return f"{count} older messages summed up (about {payload.tokens_before:,} → {payload.tokens_after:,} tokens): {one_line(payload.summary, 200)}"
 
 
+_VERDICTS = {"approve": "approved", "edit": "approved with changes", "reject": "rejected", "respond": "answered in the tool's place"}
+
+
+def _people(payload: said.ApprovalRequested | said.ApprovalDecided | said.InDoubtStep | said.InDoubtResolved) -> str:
+    """Return in words what a person was asked, or said."""
+    match payload:
+        case said.ApprovalRequested():
+            return f"{payload.tool_name} {REASONS.get(payload.reason, payload.reason)}"
+        case said.InDoubtStep():
+            return f"{payload.tool_name}: {REASONS['in_doubt']} ({payload.cause})"
+        case said.ApprovalDecided():
+            verdict = _VERDICTS.get(payload.verdict, one_line(payload.verdict, 20))
+            told = payload.reason or payload.text or (payload.arguments if payload.verdict == "edit" else None)
+        case said.InDoubtResolved():
+            verdict, told = f"resolved as {one_line(payload.outcome, 20).replace('_', ' ')}", payload.result
+    by = f" by {one_line(payload.by, 60)}" if payload.by else ""
+    return f"{verdict}{by}" + (f": {one_line(told, 200)}" if told is not None else "")
+
+
 def words_of(step: Step, payload: Payload) -> str:
     """Return a step that is neither a model nor a tool call in words."""
     match payload:
@@ -173,9 +192,7 @@ def words_of(step: Step, payload: Payload) -> str:
             return f"{payload.feedback_type} feedback on {payload.target_step_id}: {one_line(payload.content)}"
         case said.MemoryWrite():
             return f"learnt {payload.experience_id}: {one_line(payload.rule)}"
-        case said.ApprovalRequested():
-            return f"{payload.tool_name} {REASONS.get(payload.reason, payload.reason)}"
-        case said.InDoubtStep():
-            return f"{payload.tool_name}: {REASONS['in_doubt']} ({payload.cause})"
+        case said.ApprovalRequested() | said.ApprovalDecided() | said.InDoubtStep() | said.InDoubtResolved():
+            return _people(payload)
         case _:
             return f"{step.step_type}: {result_text(step.data)}"
