@@ -22,18 +22,13 @@ _NOT_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 class Call(Value, frozen=True, gc=False):
-    """One tool request of a model. `call_id` is ours: unique in the trace; `message_id` is the one in the messages."""
+    """One tool request of a model. `call_id` is ours: the model call's sequence and the position in it. `message_id` is the one in the messages."""
 
     call_id: str
     message_id: str
     name: str  # as the model gave it; "" where it gave none
     raw_arguments: Any  # as the model gave them: text, an object, or anything else
     position: int
-
-
-def call_id_of(sequence: int, position: int) -> str:
-    """Return our id of a call: the model call's sequence and the call's position in it."""
-    return f"{sequence}.{position}"
 
 
 def calls_of(raw: Any, sequence: int, taken: Container[str] = ()) -> tuple[Call, ...]:

@@ -29,8 +29,8 @@ from agent.errors import (
 )  # fmt: skip
 from agent.models.approval import Approval, Asker
 from agent.models.digest import canonical_hash
-from agent.models.payloads import payload_of
-from agent.models.trace import Step, Trace, step_id_of
+from agent.models.payloads import payload_of, step_of
+from agent.models.trace import Step, Trace
 from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog
 from agent.tools.arguments import parse_arguments
@@ -265,7 +265,7 @@ async def _append(engine: Engine, trace_id: str, build: Callable[[RunState, list
         assert before is not None
         sequence = state.next_sequence
         parents = [p for p in (before.request_id, state.turn_id) if p][:1]
-        step = Step(step_id_of(trace_id, sequence), trace_id, payload.step_type, sequence, parents, payload.to_data(), now(), head.epoch)
+        step = step_of(payload, trace_id, sequence, parents, at=now(), epoch=head.epoch)
         after = advance(state, step)
         try:
             await log.add_steps(trace_id, [step], changes={"waiting_calls": len(after.waiting_calls)})

@@ -12,10 +12,6 @@ from agent.engine.days import Day
 T = TypeVar("T")
 
 
-class TimeUp(Exception):
-    """What was awaited was stopped: the run's time is over."""
-
-
 class Bounds:
     """The outside limits of one run while one owner drives it. Only a run that has such limits has bounds."""
 

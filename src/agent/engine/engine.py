@@ -30,7 +30,8 @@ from agent.engine.transactional import check_transactional
 from agent.errors import ConversationBusy, Fenced, SettingMissing, Unsupported
 from agent.events import AgentEvent
 from agent.ids import new_id
-from agent.models.trace import ENDED, Step, is_subrun, step_id_of
+from agent.models.payloads import step_of
+from agent.models.trace import ENDED, Step, is_subrun
 from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog, TraceStore
 from agent.tools.agents import reachable
@@ -75,7 +76,7 @@ class Engine:
         check_transactional(self.shop, (*(payload.tools or ()), *reachable(self.shop.tools, payload.tools or (), READ_RESULT)))
         trace_id = new_id()
         trace = trace_of(request, payload, trace_id)
-        step = Step(step_id_of(trace_id, 0), trace_id, payload.step_type, 0, (), payload.to_data(), trace.created_at, 1)
+        step = step_of(payload, trace_id, 0, at=trace.created_at, epoch=1)
         try:
             async with self.days.beginning(request.limits, request.uid):
                 if isinstance(self.shop.log, PlainLog):

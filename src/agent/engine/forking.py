@@ -16,8 +16,8 @@ from agent.engine.log import as_trace_log, head_of
 from agent.engine.parted import Parted, is_unsafe, parted, told_of
 from agent.errors import BadInput, Unsupported
 from agent.ids import new_id
-from agent.models.payloads import Payload
-from agent.models.trace import ENDED, Step, Trace, step_id_of
+from agent.models.payloads import Payload, step_of
+from agent.models.trace import ENDED, Step, Trace
 from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog
 
@@ -72,7 +72,7 @@ def _kept(head: TraceHead, steps: Sequence[Step], at: int) -> list[Step]:
 
 
 def _step(trace_id: str, sequence: int, payload: Payload, parent: str) -> Step:
-    return Step(step_id_of(trace_id, sequence), trace_id, payload.step_type, sequence, (parent,), payload.to_data(), now())
+    return step_of(payload, trace_id, sequence, (parent,), at=now())
 
 
 def _trace(parent: Trace, fork_id: str, at: int, state: RunState, stored: Mapping[str, Any]) -> Trace:

@@ -16,8 +16,8 @@ from agent.engine.executing import in_doubt, stopped
 from agent.engine.log import as_trace_log, head_below, head_of
 from agent.engine.shop import Shop
 from agent.errors import RunError, SequenceTaken, StoreError, TraceNotFound
-from agent.models.payloads import Payload
-from agent.models.trace import Step, Trace, step_id_of
+from agent.models.payloads import Payload, step_of
+from agent.models.trace import Step, Trace
 from agent.models.value import replace
 from agent.storage.protocols import TraceHead, TraceLog
 
@@ -42,10 +42,7 @@ async def append_outside(log: TraceLog, trace_id: str, build: Build, attempts: i
 
 def _steps(head: TraceHead, facts: Facts) -> list[Step]:
     trace_id, first, at = head.trace.trace_id, head.next_sequence, now()
-    return [
-        Step(step_id_of(trace_id, first + n), trace_id, payload.step_type, first + n, parents, payload.to_data(), at, head.epoch)
-        for n, (payload, parents) in enumerate(facts)
-    ]
+    return [step_of(payload, trace_id, first + n, parents, at=at, epoch=head.epoch) for n, (payload, parents) in enumerate(facts)]
 
 
 async def pause(engine: Engine, trace_id: str, *, by: str | None, uid: str | None = None) -> None:

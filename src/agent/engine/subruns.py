@@ -27,7 +27,8 @@ from agent.engine.planning import Plan
 from agent.engine.shop import RunNeeds, shop_of
 from agent.engine.stopping import cancel, pause
 from agent.errors import BadInput, Fenced, RunError, ToolNotFound, TraceExists, TraceNotFound
-from agent.models.trace import ENDED, Step, is_subrun, step_id_of
+from agent.models.payloads import step_of
+from agent.models.trace import ENDED, is_subrun
 from agent.models.value import Value, replace
 from agent.storage.protocols import TraceHead, TraceLog
 from agent.tools.context import ToolContext
@@ -157,7 +158,7 @@ class Subruns:
             asked_by=[*asked.asked_by, asker],
         )
         trace = replace(trace_of(request, payload, trace_id), parent_trace_id=caller.trace.trace_id)
-        step = Step(step_id_of(trace_id, 0), trace_id, payload.step_type, 0, (), payload.to_data(), trace.created_at, 1)
+        step = step_of(payload, trace_id, 0, at=trace.created_at, epoch=1)
         await shop.log.open_trace(trace, [step])
         driver = Driver(shop_of(self._engine.shop, payload), trace, advance(start(), step), epoch=1, needs=_needs_of(caller, payload), delegate=self)
         self._engine.bind(driver)

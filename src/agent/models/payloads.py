@@ -4,12 +4,14 @@ The keys here are the format on disk: names are never changed, new ones get a de
 whose data does not fit (a caller may write anything through `add_step`), is `Other`.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 import msgspec
 
 from agent.errors import BadInput
-from agent.models.trace import Step
+from agent.models.trace import Step, step_id_of
 from agent.models.value import Value
 
 Reason = Literal["confirmation", "in_doubt", "manual", "policy", "taint", "repaired_arguments"]  # an open set for readers
@@ -344,6 +346,13 @@ PAYLOADS: dict[str, type[Payload]] = {
     )
 }  # fmt: skip
 _OTHER = Other()
+
+
+def step_of(payload: Payload, trace_id: str, sequence: int, parents: Sequence[str] = (), *, at: datetime, epoch: int = 0) -> Step:
+    """Return the step that says this, under the id that follows from its place."""
+    return Step(step_id_of(trace_id, sequence), trace_id, payload.step_type, sequence, parents, payload.to_data(), at, epoch)
+
+
 read_data = msgspec.convert
 """`read_data(step.data, kind)` returns the payload; raises one of `UNREADABLE` where the data do not fit. The function itself: a long log calls it often."""
 UNREADABLE = (msgspec.ValidationError, TypeError)
