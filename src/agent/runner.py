@@ -25,6 +25,7 @@ from agent.engine.subruns import Subruns
 from agent.errors import BadInput
 from agent.events import AgentEvent
 from agent.llm.contract import LLMCall
+from agent.memory.memory import Memory
 from agent.models.approval import Approval
 from agent.storage.protocols import MemoryStore, StateStore, TraceStore
 from agent.storage.unicode import is_unicode
@@ -58,7 +59,8 @@ class AgentRunner:
         self.tools = tool_registry if tool_registry is not None else get_tool_registry()
         self.llm_call = llm_call
         self.config = config if config is not None else AgentConfig()
-        self._shop = Shop(as_run_log(trace_store), llm_call, self.tools, memory_store, state_store, self.config)
+        self._memory = Memory(memory_store, trace_store, self.config) if memory_store is not None else None
+        self._shop = Shop(as_run_log(trace_store), llm_call, self.tools, memory_store, state_store, self.config, self._memory)
         self._engine = Engine(self._shop, trace_store)
         self._engine.delegate = Subruns(self._engine)
         self.approval_rules = ApprovalRules(trace_store, state_store)

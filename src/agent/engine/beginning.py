@@ -17,7 +17,7 @@ from agent.engine.given_messages import well_formed
 from agent.engine.limits import checked_limits, within_limits
 from agent.engine.shop import Shop
 from agent.errors import BadInput
-from agent.models.message import user_message
+from agent.models.message import task_text, user_message
 from agent.models.trace import Trace
 from agent.models.value import Value
 from agent.tools.output import OutputChecker, schema_text
@@ -187,13 +187,6 @@ def _is_json(value: Any) -> bool:
     except (TypeError, ValueError, RecursionError):
         return False
     return True
-
-
-def task_text(task: Any) -> str:
-    """Return the words of a task that may also hold images."""
-    if isinstance(task, str):
-        return task
-    return "\n".join(str(part.get("text", "")) for part in task if isinstance(part, dict) and part.get("type", "text") == "text")
 
 
 def checked_task(task: Any, redactor: Redactor, config: AgentConfig) -> Any:

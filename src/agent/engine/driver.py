@@ -21,7 +21,7 @@ from agent.engine.draft import Draft, expire
 from agent.engine.executing import stopped
 from agent.engine.feed import Feed
 from agent.engine.log import ending_changes
-from agent.engine.recalling import recall_for
+from agent.engine.remembering import WITHOUT_MEMORY
 from agent.engine.shop import RunNeeds, Shop
 from agent.engine.transactional import commit, conflicted
 from agent.engine.under_way import UnderWay
@@ -301,7 +301,8 @@ class Driver:
             self.feed.publish(AgentEvent("step_started", {"trace_id": self.trace.trace_id, "iteration": self.state.iterations, "step_type": step_type}))
 
     async def _recall(self) -> None:
-        read = await recall_for(self.shop, self.state.input, self.trace)
+        asked, memory = self.state.input, self.shop.memory
+        read = WITHOUT_MEMORY if memory is None or asked is None else await memory.recall(self.trace, asked)
         await self.append(lambda draft: draft.add(read, *([draft.state.input_id] if draft.state.input_id else [])))
 
     async def _attend(self, calls: Sequence[CallState]) -> None:

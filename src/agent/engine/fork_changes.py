@@ -1,15 +1,14 @@
 """What is changed where a run is forked: checked, and in the form in which the fork's first step keeps it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace as config_with
-from typing import Any, Literal
+from typing import Any
 
 import agent.models.payloads as said
 from agent.core.fold import advance
 from agent.core.forking import parts_of
+from agent.core.memory_block import block_of
 from agent.core.state import RunState
 from agent.engine.beginning import checked_messages, checked_task, system_and_messages
-from agent.engine.recalling import block_of
 from agent.engine.shop import Shop
 from agent.errors import BadInput, ExperienceNotFound
 from agent.models.memory import Experience, Skill
@@ -154,8 +153,7 @@ def _rendered(shop: Shop, state: RunState, items: Sequence[Experience | Skill]) 
     asked = state.input
     assert asked is not None
     skills, experiences = [i for i in items if isinstance(i, Skill)], [i for i in items if isinstance(i, Experience)]
-    placement: Literal["user", "system"] = "system" if asked.memory_placement == "system" else "user"
-    block = block_of(skills, experiences, config_with(shop.config, language=asked.language, memory_placement=placement))
+    block = block_of(skills, experiences, language=asked.language, placement=asked.memory_placement, max_chars=shop.config.memory_max_chars)
     return said.MemoryRead(
         skills_count=len(skills),
         experiences_count=len(experiences),

@@ -9,13 +9,13 @@ from agent.core.decide import Rest, Wait, decide
 from agent.core.fold import advance, fold, start
 from agent.core.prompt import continues_of
 from agent.core.state import RunState
-from agent.engine.beginning import task_text
 from agent.engine.engine import Engine
 from agent.engine.fork_changes import checked_fork_changes
 from agent.engine.log import as_trace_log, head_of
 from agent.engine.parted import Parted, is_unsafe, parted, told_of
 from agent.errors import BadInput, Unsupported
 from agent.ids import new_id
+from agent.models.message import task_text
 from agent.models.payloads import Payload, step_of
 from agent.models.trace import ENDED, Step, Trace
 from agent.models.value import replace

@@ -20,3 +20,10 @@ def system_message(content: str) -> Message:
 def tool_message(tool_call_id: str, name: str, content: str) -> Message:
     """Return the answer to one tool request; Gemini needs the name."""
     return {"role": "tool", "tool_call_id": tool_call_id, "name": name, "content": content}
+
+
+def task_text(task: Any) -> str:
+    """Return the words of a task that may also hold images."""
+    if isinstance(task, str):
+        return task
+    return "\n".join(str(part.get("text", "")) for part in task if isinstance(part, dict) and part.get("type", "text") == "text")
