@@ -1,0 +1,156 @@
+"""What can be said of a difference between two arms: intervals, shrinkage, and how many more runs it takes. Outcomes are 0 to 1.
+
+An outcome need not be 0 or 1. Of all outcomes between 0 and 1 with the mean m those at the ends vary most, by m (1 − m); so an
+interval made for shares holds for means as well, and is then too wide rather than too narrow.
+Source: R. Bhatia, C. Davis, "A better bound on the variance", American Mathematical Monthly 107, 2000.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from statistics import NormalDist
+
+from agent.models.value import Value
+
+CONFIDENCE = 0.95
+POWER = 0.8
+MIN_BETWEEN = 0.25
+"""The least standard deviation assumed between the true effects of items. Estimated from few noisy items it comes out near 0, and intervals far too narrow."""
+
+
+class Interval(Value, frozen=True):
+    """An estimate, and between what the truth is likely to be."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+class Arms(Value, frozen=True, kw_only=True):
+    """Runs with known outcomes that were told or not told something by the same chance."""
+
+    told: int
+    told_sum: float  # of outcomes
+    withheld: int
+    withheld_sum: float
+
+    @property
+    def weight(self) -> float:
+        """How much this part says of a difference: nothing where an arm is empty.
+
+        Source: W. G. Cochran, "Some methods for strengthening the common χ² tests", Biometrics 10, 1954.
+        """
+        both = self.told + self.withheld
+        return self.told * self.withheld / both if both else 0.0
+
+
+class Noisy(Value, frozen=True):
+    """An estimate of one item's effect, and the variance of its error."""
+
+    estimate: float
+    variance: float
+
+
+def wilson(total: float, count: int, *, confidence: float = CONFIDENCE) -> Interval:
+    """Return the mean of `count` outcomes that sum to `total`, with Wilson's score interval; of no outcome the whole of 0 to 1.
+
+    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
+    """
+    if count == 0:
+        return Interval(0.5, 0.0, 1.0)
+    z = _z(confidence)
+    mean = total / count
+    centre = (mean + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * math.sqrt(max(mean * (1 - mean), 0.0) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+    return Interval(mean, max(0.0, min(mean, centre - half)), min(1.0, max(mean, centre + half)))
+
+
+def difference(parts: Sequence[Arms], *, confidence: float = CONFIDENCE) -> Interval | None:
+    """Return the mean outcome of the told less that of the withheld; None where no part has both.
+
+    Of one part this is Newcombe's hybrid score interval (his method 10). Runs that were withheld by another chance are
+    another part: the chance changes with time, and so does all else; parts are compared within, then averaged.
+
+    Source: R. G. Newcombe, "Interval estimation for the difference between independent proportions", Statistics in Medicine
+    17, 1998; for several parts G. Y. Zou, W. Huang, X. Zhang, "A note on confidence interval estimation for a linear function
+    of binomial proportions", Computational Statistics & Data Analysis 53, 2009.
+    """
+    whole = sum(part.weight for part in parts)
+    if whole == 0:
+        return None
+    estimate = below = above = 0.0
+    for part in parts:
+        share = part.weight / whole
+        if share == 0:
+            continue
+        told = wilson(part.told_sum, part.told, confidence=confidence)
+        withheld = wilson(part.withheld_sum, part.withheld, confidence=confidence)
+        estimate += share * (told.estimate - withheld.estimate)
+        below += share**2 * ((told.estimate - told.low) ** 2 + (withheld.high - withheld.estimate) ** 2)
+        above += share**2 * ((told.high - told.estimate) ** 2 + (withheld.estimate - withheld.low) ** 2)
+    return Interval(estimate, max(-1.0, estimate - math.sqrt(below)), min(1.0, estimate + math.sqrt(above)))
+
+
+def noisy_difference(parts: Sequence[Arms]) -> Noisy | None:
+    """Return the difference and the variance of its error, with one success and one failure added to each arm; None where no part has both arms.
+
+    Without them a few runs that all went the same way would seem to have no error.
+    Source: A. Agresti, B. Caffo, "Simple and effective confidence intervals for proportions and differences of proportions
+    result from adding two successes and two failures", The American Statistician 54, 2000.
+    """
+    whole = sum(part.weight for part in parts)
+    if whole == 0:
+        return None
+    estimate = variance = 0.0
+    for part in parts:
+        share = part.weight / whole
+        told, withheld = (part.told_sum + 1) / (part.told + 2), (part.withheld_sum + 1) / (part.withheld + 2)
+        estimate += share * (told - withheld)
+        variance += share**2 * (told * (1 - told) / (part.told + 2) + withheld * (1 - withheld) / (part.withheld + 2))
+    return Noisy(estimate, variance)
+
+
+def shrunken(one: Noisy, others: Iterable[Noisy], *, confidence: float = CONFIDENCE) -> Interval:
+    """Return one item's effect, drawn towards the mean effect of all: the noisier, the more. `others` are all items, also this one.
+
+    The effects of items vary by a standard deviation that is estimated from them (R. DerSimonian, N. Laird, "Meta-analysis in
+    clinical trials", 1986), but by `MIN_BETWEEN` at least. The interval allows for the error of the mean.
+    Source: C. N. Morris, "Parametric empirical Bayes inference", JASA 78, 1983.
+    """
+    every = list(others) or [one]
+    between = max(_between_variance(every), MIN_BETWEEN**2)
+    weights = [1 / (item.variance + between) for item in every]
+    pooled = sum(weight * item.estimate for weight, item in zip(weights, every, strict=True)) / sum(weights)
+    drawn = one.variance / (one.variance + between)
+    half = _z(confidence) * math.sqrt(one.variance * (1 - drawn) + drawn**2 / sum(weights))
+    estimate = drawn * pooled + (1 - drawn) * one.estimate
+    return Interval(estimate, max(-1.0, estimate - half), min(1.0, estimate + half))
+
+
+def runs_needed(lift: float, *, base: float, withheld: float, power: float = POWER, confidence: float = CONFIDENCE) -> int:
+    """Return in how many runs, told and withheld together, a lift shows in `power` of all trials; `base` is the mean outcome of the withheld.
+
+    Source: J. L. Fleiss, B. Levin, M. C. Paik, "Statistical Methods for Rates and Proportions", 3rd edition, 2003, section 4.3
+    (arms of unequal size).
+    """
+    base = min(max(base, 0.0), 1.0)
+    with_it = min(max(base + lift, 0.0), 1.0)
+    if with_it == base or not 0 < withheld < 1:
+        return 0
+    mean = withheld * base + (1 - withheld) * with_it
+    none = math.sqrt(mean * (1 - mean) * (1 / withheld + 1 / (1 - withheld)))
+    some = math.sqrt(base * (1 - base) / withheld + with_it * (1 - with_it) / (1 - withheld))
+    return math.ceil(((_z(confidence) * none + NormalDist().inv_cdf(power) * some) / (with_it - base)) ** 2)
+
+
+def _between_variance(items: Sequence[Noisy]) -> float:
+    """DerSimonian and Laird's estimate of how much the true effects vary; 0 where they need not vary at all."""
+    weights = [1 / item.variance for item in items]
+    whole = sum(weights)
+    mean = sum(weight * item.estimate for weight, item in zip(weights, items, strict=True)) / whole
+    spread = sum(weight * (item.estimate - mean) ** 2 for weight, item in zip(weights, items, strict=True))
+    scale = whole - sum(weight**2 for weight in weights) / whole
+    return max(0.0, (spread - (len(items) - 1)) / scale) if scale > 0 else 0.0
+
+
+def _z(confidence: float) -> float:
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
