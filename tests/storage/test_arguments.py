@@ -23,7 +23,10 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 def calls_of_traces(log: Any, trace: Trace, target: Path) -> list[Call]:
     own = trace.trace_id
-    listed = [lambda v, name=name: log.list_traces(**{name: v}) for name in ("uid", "status", "limit", "before", "agent_type", "conversation_id", "is_waiting")]
+    listed = [
+        lambda v, name=name: log.list_traces(**{name: v})
+        for name in ("uid", "status", "limit", "before", "agent_type", "conversation_id", "is_waiting", "is_unlearnt")
+    ]
     return [
         *listed,
         *[lambda v, name=name: getattr(log, name)(v) for name in ("get_trace", "head", "read_steps", "get_steps", "get_trace_steps", "verify", "get_blob")],

@@ -37,6 +37,8 @@ class Trace(Value, frozen=True, kw_only=True, gc=False):
     parent_trace_id: str | None = None  # of a sub-agent's run, or of a fork
     fork_at: int | None = None  # of a fork: the last sequence it inherits from its parent; its own steps follow
     format: int = FORMAT
+    signalled: int = -1  # the largest sequence of a step that memory may learn from; only grows
+    learnt: int = -1  # up to where memory has learnt from it; only grows
 
     @classmethod
     def create(

@@ -12,6 +12,8 @@ from agent.models.value import replace
 from agent.storage.codec import checked_name
 from agent.storage.plain import plain
 
+GROWING = frozenset({"signalled", "learnt"})
+"""Fields that a change only raises: of two values the larger stands. The seal of a trace leaves them out."""
 STATUSES: frozenset[str] = frozenset(get_args(Status))
 
 
@@ -78,6 +80,10 @@ def _count(value: Any, name: str) -> int:
     return value
 
 
+def _mark(value: Any, name: str) -> int:
+    return -1 if type(value) is int and value == -1 else _count(value, name)
+
+
 def _cost(value: Any, name: str) -> float | None:
     try:
         cost = float(value)
@@ -130,4 +136,6 @@ _CHANGEABLE: dict[str, Callable[[Any, str], Any]] = {
     "total_cost": _or_none(_cost),
     "cost_is_partial": lambda value, _: bool(value),
     "waiting_calls": _count,
+    "signalled": _mark,
+    "learnt": _mark,
 }

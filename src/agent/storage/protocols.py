@@ -82,7 +82,7 @@ class TraceStore(Protocol):
         ...
 
     async def update_trace(self, trace_id: str, **changes: Any) -> None:
-        """Set fields of the trace (status, completed_at, total_tokens, total_cost …); a naive moment is local time.
+        """Set fields of the trace (status, completed_at, total_tokens …; `signalled`, `learnt` only grow); a naive moment is local time.
 
         Raises:
             TraceNotFound: no trace has this id.
@@ -188,10 +188,11 @@ class TraceLog(TraceStore, Protocol):
         agent_type: str | None = None,
         conversation_id: str | None = None,
         is_waiting: bool | None = None,
+        is_unlearnt: bool | None = None,
     ) -> list[Trace]:
         """Return traces, newest first; `before` is a trace id: only older ones (keyset pages).
 
-        `is_waiting`: whether calls of it wait for a person.
+        `is_waiting`: whether calls of it wait for a person. `is_unlearnt`: whether `signalled` > `learnt`; no others are looked at.
         """
         ...
 

@@ -8,6 +8,7 @@ from agent.models.trace import Trace
 from agent.storage.chain import digest
 from agent.storage.codec import Coded, Page, Row, erase
 from agent.storage.erasing import is_erased
+from agent.storage.fields import GROWING
 from agent.storage.lineage import Origin
 from agent.storage.prune import Standing
 from agent.storage.verify import ERASURE, Evidence, identity_of, seal_of
@@ -70,7 +71,7 @@ class Record:
 
 def fields_of(trace: Trace) -> bytes:
     """Return what the seal covers of the trace itself."""
-    return digest(repr(trace.to_dict()))
+    return digest(repr({name: value for name, value in trace.to_dict().items() if name not in GROWING}))
 
 
 class RamRows:

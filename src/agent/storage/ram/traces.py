@@ -16,7 +16,7 @@ from agent.storage.arguments import checks_arguments
 from agent.storage.chain import SIZE
 from agent.storage.codec import Coded, blob_bytes, encode_step, encode_steps
 from agent.storage.erasing import check_erasable, checked_sequences, checked_words
-from agent.storage.fields import check_newest, checked_changes, checked_trace
+from agent.storage.fields import GROWING, check_newest, checked_changes, checked_trace
 from agent.storage.lineage import check_fork, seam
 from agent.storage.portable import Arrival, Carried, arrivals, carried_of, check_arrived, check_callers, check_conversation, is_there, taken_in
 from agent.storage.protocols import TraceHead, Usage, Verified
@@ -36,6 +36,7 @@ class RamTraceStore:
         self._records: dict[str, Record] = {}
         self._blobs: dict[bytes, bytes] = {}
         self._log: list[tuple[str, int]] = []
+        self._signalled: set[str] = set()  # traces that memory may learn from, and perhaps some from which it has
         self._count = 0
         self._is_closed = False
 
@@ -91,7 +92,7 @@ class RamTraceStore:
         _check_order(trace_id, record.next_sequence, coded)
         _check_names(record.names, coded)
         self._add(record, coded)
-        _change(record, checked)
+        self._change(record, checked)
 
     def keeps(self, states: object) -> bool:
         """See `StateLog`: in one process, all that is in memory changes at once."""
@@ -110,7 +111,7 @@ class RamTraceStore:
     async def update_trace(self, trace_id: str, **changes: Any) -> None:
         """See `TraceStore`."""
         checked = checked_changes(changes)
-        _change(self._record(trace_id), checked)
+        self._change(self._record(trace_id), checked)
 
     async def claim(self, trace_id: str, *, expected_epoch: int) -> int:
         """See `TraceLog`."""
@@ -164,6 +165,7 @@ class RamTraceStore:
         agent_type: str | None = None,
         conversation_id: str | None = None,
         is_waiting: bool | None = None,
+        is_unlearnt: bool | None = None,
     ) -> list[Trace]:
         """See `TraceLog`."""
         self._check_open()
@@ -171,9 +173,11 @@ class RamTraceStore:
         if before is not None and before not in self._records:
             raise TraceNotFound(before, "the page before it cannot be told; begin again without `before`")
         below = self._count + 1 if before is None else self._records[before].no
-        records = (record for record in reversed(self._records.values()) if record.no < below)
+        known = sorted(self._unlearnt().values(), key=lambda record: record.no) if is_unlearnt else self._records.values()
+        records = (record for record in reversed(known) if record.no < below)
         found = [r.trace for r in records if all(value is None or getattr(r.trace, name) == value for name, value in wanted.items())]
         found = [trace for trace in found if is_waiting is None or bool(trace.waiting_calls) is is_waiting]
+        found = [trace for trace in found if is_unlearnt is None or (trace.signalled > trace.learnt) is is_unlearnt]
         return [checked_trace(trace) for trace in (found if limit is None else found[: max(limit, 0)])]
 
     async def usage_since(self, moment: datetime, *, uid: str | None = None) -> Usage:
@@ -226,7 +230,7 @@ class RamTraceStore:
             parents = [step_id_of(trace_id, sequence) for sequence in gone]
             step = Step(step_id_of(trace_id, record.next_sequence), trace_id, tombstone.step_type, record.next_sequence, parents, tombstone.to_data())
             self._add(record, encode_steps(trace_id, [step]))
-            _change(record, {"task": None, "context": {}} if has_input else {})
+            self._change(record, {"task": None, "context": {}} if has_input else {})
         return gone
 
     async def prune(
@@ -285,7 +289,7 @@ class RamTraceStore:
                     raise SequenceTaken(trace.trace_id, step.sequence)
                 _check_names(record.names, [step])
                 self._add(record, [step])
-            _change(record, {"status": trace.status})
+            self._change(record, {"status": trace.status})
         for one, _ in new:
             check_arrived(self._rows(), one, uid)
         return [one.trace.trace_id for one, _ in new]
@@ -318,6 +322,8 @@ class RamTraceStore:
             check_fork(self._rows(), trace)
         self._count += 1
         record = self._records[trace.trace_id] = Record(trace, self._count)
+        if trace.signalled > trace.learnt:
+            self._signalled.add(trace.trace_id)
         if trace.fork_at is not None:  # it has to be there before its lineage can be told
             record.begin_after(seam(self._rows(), trace.trace_id))
         return record
@@ -327,6 +333,28 @@ class RamTraceStore:
             record.add(step)
             self._blobs.update(step.blobs)
             self._log.append((record.trace.trace_id, step.sequence))
+
+    def _change(self, record: Record, checked: Mapping[str, Any]) -> None:
+        if not checked:
+            return
+        fields = dict(checked)
+        if "owner" in fields:
+            record.owner, record.loop = fields.pop("owner"), None
+        if fields:
+            record.trace = replace(
+                record.trace, **{name: max(value, getattr(record.trace, name)) if name in GROWING else value for name, value in fields.items()}
+            )
+        if record.trace.signalled > record.trace.learnt:
+            self._signalled.add(record.trace.trace_id)
+        if not GROWING.issuperset(checked):
+            record.seal = seal_of(record.link, fields_of(record.trace))
+
+    def _unlearnt(self) -> dict[str, Record]:
+        """Return the traces that memory has not learnt from yet, looking only at those of which it was ever said."""
+        found = {trace_id: self._records[trace_id] for trace_id in self._signalled & self._records.keys()}
+        found = {trace_id: record for trace_id, record in found.items() if record.trace.signalled > record.trace.learnt}
+        self._signalled = set(found)
+        return found
 
     def _rows(self) -> "RamRows":
         self._check_open()
@@ -340,17 +368,6 @@ class RamTraceStore:
 
 def _is_old(trace: Trace, wanted: Wanted) -> bool:
     return to_ms(trace.created_at) < wanted.before_ms and trace.status in wanted.statuses and (wanted.uid is None or trace.uid == wanted.uid)
-
-
-def _change(record: Record, checked: Mapping[str, Any]) -> None:
-    if not checked:
-        return
-    fields = dict(checked)
-    if "owner" in fields:
-        record.owner, record.loop = fields.pop("owner"), None
-    if fields:
-        record.trace = replace(record.trace, **fields)
-    record.seal = seal_of(record.link, fields_of(record.trace))
 
 
 def _check_order(trace_id: str, following: int, steps: Sequence[Coded]) -> None:

@@ -10,7 +10,7 @@ from agent.errors import BadInput, Fenced, SequenceTaken, TraceExists, TraceNotF
 from agent.models.trace import Trace
 from agent.storage.chain import SIZE, Identity, digest
 from agent.storage.codec import Coded, pack
-from agent.storage.fields import check_newest
+from agent.storage.fields import GROWING, check_newest
 from agent.storage.lineage import check_fork, seam
 from agent.storage.sqlite.rows import SEALED, SqliteRows, fields_of
 from agent.storage.unicode import findable
@@ -37,6 +37,8 @@ _COLUMNS = {
     "total_cost": "cost",
     "cost_is_partial": "is_partial",
     "waiting_calls": "waiting",
+    "signalled": "signalled",
+    "learnt": "learnt",
     "owner": "owner",
     "trace_id": "id",
     "mode": "mode",
@@ -211,8 +213,10 @@ def update_trace(db: sqlite3.Connection, trace_id: str, columns: Mapping[str, An
 def set_columns(db: sqlite3.Connection, no: int, columns: Mapping[str, Any], link: bytes) -> None:
     """Set columns of a trace, and seal them with the hash of the last step."""
     if columns:
-        db.execute(f"update trace set {', '.join(f'{name}=?' for name in columns)} where no=?", (*columns.values(), no))  # noqa: S608  # our own column names
-        _seal(db, no, link)
+        values = ", ".join(f"{name}=max({name}, ?)" if name in GROWING else f"{name}=?" for name in columns)
+        db.execute(f"update trace set {values} where no=?", (*columns.values(), no))  # noqa: S608  # our own column names
+        if not GROWING.issuperset(columns):
+            _seal(db, no, link)
 
 
 def _beginning(db: sqlite3.Connection, no: int) -> bytes:

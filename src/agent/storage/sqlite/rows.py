@@ -22,7 +22,7 @@ _UNNAMED = "select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, null from st
 _HAS_NAMES = "select 1 from step_name where trace=(select no from trace where id=?) limit 1"
 _TRACE = (
     "t.id, t.mode, t.task, t.agent_type, t.uid, t.context, t.status, t.created, t.completed, t.tokens, t.cost, t.is_partial, t.waiting, "
-    "t.conversation, t.parent, t.fork_at, t.format"
+    "t.conversation, t.parent, t.fork_at, t.format, t.signalled, t.learnt"
 )
 _OPEN = ("running", "waiting", "paused")
 _LARGEST = (1 << 63) - 1  # what SQLite can compare
@@ -36,7 +36,7 @@ SEALED = (
     "id", "mode", "task", "agent_type", "uid", "context", "status", "created", "completed", "tokens", "cost", "is_partial", "waiting", "conversation",
     "parent", "fork_at", "format", "epoch", "owner",
 )  # fmt: skip
-"""Columns of a trace that its seal covers, in the order in which it does."""
+"""Columns of a trace that its seal covers, in the order in which it does. Not what only grows: `signalled` and `learnt`."""
 _FIELDS = f"select {', '.join(SEALED)} from trace where no=?"  # noqa: S608  # our own column names
 
 DAMAGE = (TypeError, ValueError, LookupError, OverflowError, OSError, zlib.error, msgspec.MsgspecError)
@@ -151,7 +151,13 @@ def read_head(db: sqlite3.Connection, trace_id: str) -> tuple[Trace, int, int, s
 
 
 def list_traces(
-    db: sqlite3.Connection, equal: Mapping[str, str | None], *, limit: int | None, before: str | None, is_waiting: bool | None = None
+    db: sqlite3.Connection,
+    equal: Mapping[str, str | None],
+    *,
+    limit: int | None,
+    before: str | None,
+    is_waiting: bool | None = None,
+    is_unlearnt: bool | None = None,
 ) -> list[Trace]:
     """Return traces whose columns have these values (None: any), newest first.
 
@@ -164,13 +170,16 @@ def list_traces(
         where.append(f"t.status in {_OPEN!r}")  # so that the partial index serves
     if is_waiting is not None:
         where.append("t.waiting>0" if is_waiting else "t.waiting=0")
+    if is_unlearnt is not None:
+        where.append("t.signalled>t.learnt" if is_unlearnt else "t.signalled<=t.learnt")
     if before is not None:
         found = db.execute("select no from trace where id=?", (before,)).fetchone()
         if found is None:
             raise TraceNotFound(before, "the page before it cannot be told; begin again without `before`")
         where.append("t.no<?")
         values.append(found[0])
-    sql = f"select {_TRACE} from trace t {'where ' + ' and '.join(where) if where else ''} order by t.no desc limit ?"  # noqa: S608  # our own column names
+    table = "trace t indexed by trace_unlearnt" if is_unlearnt else "trace t"  # which holds few or none; the planner would take another
+    sql = f"select {_TRACE} from {table} {'where ' + ' and '.join(where) if where else ''} order by t.no desc limit ?"  # noqa: S608  # our own names
     return [_trace(row) for row in db.execute(sql, (*values, _limit(limit))).fetchall()]
 
 
@@ -211,7 +220,8 @@ def _trace(row: Sequence[Any]) -> Trace:
 
 
 def _decoded(row: Sequence[Any]) -> Trace:
-    trace_id, mode, task, agent_type, uid, context, status, created, completed, tokens, cost, is_partial, waiting, conversation, parent, fork_at, written = row
+    trace_id, mode, task, agent_type, uid, context, status, created, completed, tokens, cost, is_partial, waiting, *origin = row
+    conversation, parent, fork_at, written, signalled, learnt = origin
     return Trace(
         trace_id=trace_id,
         mode=mode,
@@ -230,4 +240,6 @@ def _decoded(row: Sequence[Any]) -> Trace:
         parent_trace_id=parent,
         fork_at=fork_at,
         format=written,
+        signalled=signalled,
+        learnt=learnt,
     )

@@ -209,10 +209,13 @@ class SqliteTraceStore:
         agent_type: str | None = None,
         conversation_id: str | None = None,
         is_waiting: bool | None = None,
+        is_unlearnt: bool | None = None,
     ) -> list[Trace]:
         """See `TraceLog`."""
         equal = {"uid": uid, "status": status, "agent_type": agent_type, "conversation": conversation_id}
-        return await self.database.read(lambda db: rows.list_traces(db, equal, limit=limit, before=before, is_waiting=is_waiting))
+        return await self.database.read(
+            lambda db: rows.list_traces(db, equal, limit=limit, before=before, is_waiting=is_waiting, is_unlearnt=is_unlearnt), is_small=is_unlearnt is True
+        )
 
     async def usage_since(self, moment: datetime, *, uid: str | None = None) -> Usage:
         """See `UsageLog`. The first call makes the indexes for it: a store that nobody asks this has none."""

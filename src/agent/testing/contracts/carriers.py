@@ -51,9 +51,10 @@ class TraceCarrierContract:
     async def test_a_trace_arrives_as_it_was(self, store: Any, other: Any) -> None:
         """`dump` returns a trace as it is recorded; `load` takes it in: it reads and verifies the same."""
         trace = await opened(store, a_run(""), uid="u", context={"a": [1]})
-        await store.update_trace(trace.trace_id, status="completed", completed_at=MOMENT, total_tokens=7)
+        await store.update_trace(trace.trace_id, status="completed", completed_at=MOMENT, total_tokens=7, signalled=5, learnt=2)
 
         assert await other.load(await gather(store, trace.trace_id), uid="u") == [trace.trace_id]
+        assert [found.trace_id for found in await other.list_traces(is_unlearnt=True)] == [trace.trace_id]
         assert await other.get_trace(trace.trace_id) == await store.get_trace(trace.trace_id)
         assert await other.get_trace_steps(trace.trace_id) == await store.get_trace_steps(trace.trace_id)
         assert await other.verify(trace.trace_id) == await store.verify(trace.trace_id)

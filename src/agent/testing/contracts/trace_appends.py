@@ -8,7 +8,7 @@ import pytest
 from agent.errors import BadInput, ConversationBusy, Fenced, SequenceTaken, TraceExists, TraceNotFound
 from agent.models.trace import Trace
 from agent.storage.protocols import TraceLog
-from agent.testing.contracts.trace_samples import MOMENT, fact, opened, recorded, sequences
+from agent.testing.contracts.trace_samples import MOMENT, fact, listed, opened, recorded, sequences
 
 
 class TraceAppendsContract:
@@ -128,6 +128,38 @@ class TraceAppendsContract:
 
         head = await store.head(trace.trace_id)
         assert (head.trace.total_tokens, head.trace.status, head.owner, head.owner_is_alive) == (5, "waiting", None, False)
+
+    async def test_what_memory_may_learn_from_is_noted_and_found(self, store: TraceLog) -> None:
+        """`list_traces(is_unlearnt=True)` returns those whose `signalled` is above `learnt`; both only grow; the chain holds."""
+        traces = [await opened(store, [fact("", 0)], uid=f"u{n % 2}") for n in range(4)]
+        ids = [trace.trace_id for trace in traces]
+        assert await listed(store, is_unlearnt=True) == []
+        await store.add_steps(ids[1], [fact(traces[1], 1)], changes={"signalled": 1})
+        await store.update_trace(ids[2], signalled=0, status="completed")
+        await store.update_trace(ids[3], signalled=0)
+
+        assert await listed(store, is_unlearnt=True) == [ids[3], ids[2], ids[1]]
+        assert await listed(store, is_unlearnt=True, uid="u1", limit=1) == [ids[3]]
+        assert await listed(store, is_unlearnt=True, before=ids[3], status="completed") == [ids[2]]
+        assert await listed(store, is_unlearnt=False) == [ids[0]]
+        await store.update_trace(ids[1], signalled=0, learnt=0)
+        assert await listed(store, is_unlearnt=True, uid="u1") == [ids[3], ids[1]]
+        for learnt in (5, 1, -1):
+            await store.update_trace(ids[1], learnt=learnt)
+        trace = await store.get_trace(ids[1])
+        assert trace is not None
+        assert (trace.signalled, trace.learnt) == (1, 5)
+        assert await listed(store, is_unlearnt=True, uid="u1") == [ids[3]]
+        assert [(await store.verify(trace_id)).entries for trace_id in ids] == [1, 2, 1, 1]
+
+    async def test_a_note_that_is_no_number_of_a_step_is_refused(self, store: TraceLog) -> None:
+        """BadInput: nothing was set."""
+        trace = await opened(store)
+
+        for value in (-2, None, "1", True, 1 << 70):
+            with pytest.raises(BadInput):
+                await store.update_trace(trace.trace_id, signalled=value)
+        assert await listed(store, is_unlearnt=True) == []
 
     async def test_an_append_of_nothing_or_with_strange_changes_is_refused(self, store: TraceLog) -> None:
         """BadInput, and TraceNotFound for a trace that is not there."""
