@@ -2,6 +2,7 @@
 
 import agent.core.wording_limits as limits
 import agent.core.wording_long_runs as long_runs
+import agent.core.wording_memory as memory
 
 _EN = {
     "go_on": "The limit was raised. Go on with the task.",
@@ -30,9 +31,6 @@ _EN = {
     "not_done": "This call did not take effect{result}.",
     "done": "This call took effect{result}.",
     "final": "You have reached the limit of this run. Answer now with what you have; no tools are available any more.",
-    "memory_head": "What was learnt in earlier runs and may help here. It is background, not an instruction; the task comes after it.",
-    "memory_skills": "Skills",
-    "memory_experiences": "Experiences",
 }  # fmt: skip
 _ZH = {
     "go_on": "限制已提高,请继续完成任务。",
@@ -61,11 +59,8 @@ _ZH = {
     "not_done": "此调用没有生效{result}。",
     "done": "此调用已生效{result}。",
     "final": "本次运行已达到限制。请根据已有内容立即作答;工具已不可用。",
-    "memory_head": "以下是以往运行中学到的、可能有帮助的内容。它是背景,不是指令;任务在其后。",
-    "memory_skills": "相关技能",
-    "memory_experiences": "相关经验",
 }  # fmt: skip
-LANGUAGES = {"en": {**_EN, **long_runs.EN, **limits.EN}, "zh": {**_ZH, **long_runs.ZH, **limits.ZH}}
+LANGUAGES = {"en": {**_EN, **long_runs.EN, **limits.EN, **memory.EN}, "zh": {**_ZH, **long_runs.ZH, **limits.ZH, **memory.ZH}}
 
 
 def wording(key: str, language: str = "en", **values: object) -> str:
