@@ -1,8 +1,10 @@
 """A flipped bit anywhere in a real file is found, or changed nothing; and honest use, whatever it is, raises no alarm."""
 
+import contextlib
 import os
 import random
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from agent.models.trace import Step, Trace, step_id_of
 from agent.runner import AgentRunner
 from agent.storage.codec import blob_bytes, commitment_of
 from agent.storage.protocols import Store
+from agent.storage.sqlite.rows import SEALED
 from agent.storage.sqlite.schema import PAGE_SIZE
 from agent.testing.listening import collect
 from agent.testing.scripted import ScriptedLLM, asks, tool_request
@@ -66,7 +69,7 @@ def evidence(path: Path) -> list[Any]:
         db.close()
 
 
-async def alarm(path: Path, heads: dict[str, str]) -> str | None:
+async def alarm(path: Path, heads: Mapping[str, str | None]) -> str | None:
     """Return what is reported of a file; None: nothing."""
     try:
         async with open_store(f"sqlite:///{path}") as store:
@@ -100,6 +103,19 @@ async def test_a_flipped_bit_is_found_or_changed_nothing(tmp_path: Path) -> None
             left.unlink()
 
     assert found > FLIPS // 2, "most of what is in use is evidence"
+
+
+@pytest.mark.parametrize("column", SEALED)
+async def test_a_field_of_a_run_that_was_changed_behind_the_store_is_found(tmp_path: Path, column: str) -> None:
+    await filled(tmp_path / "runs.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "runs.db")) as db:
+        (trace_id, value) = db.execute(f"select id, {column} from trace order by no limit 1").fetchone()
+        other = value + 1 if isinstance(value, int | float) else f"x{value}" if isinstance(value, str) else b"x" + (value or b"")
+        db.execute(f"update trace set {column}=? where id=?", (other, trace_id))
+        db.commit()
+    reported = await alarm(tmp_path / "runs.db", {trace_id: None})
+
+    assert reported is not None
 
 
 # ---- honest use

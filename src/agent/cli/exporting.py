@@ -2,15 +2,20 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agent.assemble import open_store
 from agent.cli.outlet import say, say_json, tell, write
 from agent.cli.place import Place, find_trace, opened, place_options
 from agent.errors import BadInput, StoreUnusable
-from agent.storage.portable import TraceCarrier, gather, of_plain, to_plain
+from agent.storage.exported import check_same, of_plain, to_plain
+from agent.storage.portable import Carried, TraceCarrier, gather
+from agent.storage.protocols import Store
 
-EXPORT_FORMAT = 2
+EXPORT_FORMAT = 3
+"""3: what a run says of itself beside its steps is sealed too."""
 MAX_FILE_BYTES = 500_000_000
 """Of an export that is read."""
 
@@ -25,10 +30,7 @@ async def export_run(place: Place, wanted: str, output: Path | None, *, is_lean:
     async with opened(place) as store:
         trace = await find_trace(store.traces, wanted, place.uid)
         carried = await gather(store.traces, trace.trace_id)
-        steps = await store.traces.get_trace_steps(trace.trace_id, uid=place.uid) if not is_lean else []
-    log = [to_plain(one) for one in carried]
-    head = next(one.head for one in carried if one.trace.trace_id == trace.trace_id)
-    document: dict[str, Any] = {"format": EXPORT_FORMAT, "trace": trace.to_dict(), "head": head, "steps": [step.to_dict() for step in steps], "log": log}
+        document = {"format": EXPORT_FORMAT, **await _told(store, carried, trace.trace_id, is_lean=is_lean), "log": [to_plain(one) for one in carried]}
     text = json.dumps(document, ensure_ascii=False, indent=None if is_lean else 2, default=str) + "\n"
     if output is None:
         write(sys.stdout, text)
@@ -41,7 +43,36 @@ async def export_run(place: Place, wanted: str, output: Path | None, *, is_lean:
     except OSError as error:
         raise StoreUnusable(f"{str(output)!r} cannot be written ({error.strerror}): choose another place") from None
     more = f", with {len(carried) - 1} runs that it rests on," if len(carried) > 1 else ""
-    tell(f"run {trace.trace_id}{more} written to {output}; its head is {head}")
+    tell(f"run {trace.trace_id}{more} written to {output}; its head is {document['head']}")
+
+
+async def _told(store: Store, carried: Sequence[Carried], wanted: str, *, is_lean: bool) -> dict[str, Any]:
+    """Return what an export tells to who reads it: the run that was asked for, its head, and its steps with all that the model saw."""
+    one = next(one for one in carried if one.trace.trace_id == wanted)
+    last = max((row[0] for row in one.rows), default=one.trace.fork_at or 0)  # it may go on meanwhile
+    steps = [] if is_lean else [step.to_dict() for step in await store.traces.get_trace_steps(wanted) if step.sequence <= last]
+    return {"trace": one.trace.to_dict(), "head": one.head, "steps": json.loads(json.dumps(steps, default=str))}
+
+
+async def _check_told(document: Mapping[str, Any], carried: Sequence[Carried]) -> None:
+    """Refuse an export that tells something else than its log holds, as a store that is gone afterwards reads it.
+
+    Raises:
+        BadInput: names the part.
+    """
+    wanted, steps = document["trace"].get("trace_id"), document.get("steps")
+    if not any(one.trace.trace_id == wanted for one in carried):
+        raise BadInput(f"the export was changed: 'trace_id' of its trace is {wanted!r:.100}, of which its log has nothing")
+    async with open_store("memory://") as trial:
+        if steps != []:
+            assert isinstance(trial.traces, TraceCarrier)
+            await trial.traces.load(carried, uid=None)
+        right = await _told(trial, carried, wanted, is_lean=steps == [])
+    check_same(document["trace"], right["trace"], "its trace")
+    if isinstance(steps, list):
+        for number, (given, step) in enumerate(zip(steps, right["steps"], strict=False)):
+            check_same(given, step, f"its step {number}")
+    check_same({**document, "log": None}, {"format": EXPORT_FORMAT, **right, "log": None}, "the document")
 
 
 async def import_runs(place: Place, source: str, *, is_json: bool) -> None:
@@ -53,13 +84,13 @@ async def import_runs(place: Place, source: str, *, is_json: bool) -> None:
     """
     document = _document(source)
     carried = of_plain(document["log"])
+    await _check_told(document, carried)
     async with opened(place, may_make=True) as store:
         if not isinstance(store.traces, TraceCarrier):
             raise BadInput(f"{place.url!r} cannot take runs in: use a store such as sqlite:///runs.db")
         new = await store.traces.load(carried, uid=place.uid)
-    wanted = document["trace"].get("trace_id") if isinstance(document.get("trace"), dict) else None
     if is_json:
-        say_json({"trace_id": wanted, "taken_in": new})
+        say_json({"trace_id": document["trace"]["trace_id"], "taken_in": new})
         return
     for trace_id in new:
         say(trace_id)
@@ -89,6 +120,6 @@ def _document(source: str) -> dict[str, Any]:
         raise BadInput(f"{source!r} is no export of a run: name a file that `seasoned runs export` wrote")
     if document["format"] > EXPORT_FORMAT:
         raise BadInput(f"{source!r} has format {document['format']}, known up to {EXPORT_FORMAT}: install a newer seasoned")
-    if "log" not in document:
+    if document["format"] < EXPORT_FORMAT or "log" not in document:
         raise BadInput(f"{source!r} has format {document['format']}, from which no run can be made again: export it anew with this version")
     return document

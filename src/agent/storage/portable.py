@@ -14,6 +14,7 @@ import agent.models.payloads as said
 from agent.clock import from_ms
 from agent.core.prompt import continues_of
 from agent.errors import AgentError, BadInput, NotFound, SequenceTaken, TraceExists, TraceNotFound
+from agent.models.message import task_text
 from agent.models.payloads import payload_of
 from agent.models.trace import FORMAT, Step, Trace, is_subrun
 from agent.models.value import Value, replace
@@ -33,7 +34,8 @@ MAX_INFLATED = 1_000_000_000
 MAX_EPOCH = 1 << 53
 
 _ZLIB, _SALT = 0x78, 8
-_FAULTS = (ValueError, TypeError, LookupError, ArithmeticError, OSError, RecursionError, zlib.error, msgspec.DecodeError)
+FAULTS = (ValueError, TypeError, LookupError, ArithmeticError, OSError, RecursionError, zlib.error, msgspec.DecodeError)
+"""What reading a stranger's data raises."""
 
 
 class Carried(Value, frozen=True, kw_only=True):
@@ -128,36 +130,6 @@ def carried_of(rows: Chains, trace_id: str) -> Carried:
     return Carried(trace=found.trace, head=verify_run(rows, trace_id).head, rows=[row for row, _ in found.rows], blobs=dict(rows.blobs(sorted(found.held))))
 
 
-# ---- as plain JSON data
-
-
-class _Doc(msgspec.Struct, frozen=True):
-    trace: Trace
-    head: str
-    rows: list[tuple[int, int, str, int, str, bytes, str | None]]
-    blobs: dict[str, bytes] = {}
-
-
-def to_plain(carried: Carried) -> dict[str, Any]:
-    """Return a trace as plain JSON data; bytes as base64, hashes as hex."""
-    blobs = {digest.hex(): data for digest, data in carried.blobs.items()}
-    plain_data: dict[str, Any] = msgspec.to_builtins(_Doc(carried.trace, carried.head, carried.rows, blobs))
-    return plain_data
-
-
-def of_plain(data: Any) -> list[Carried]:
-    """Return the traces of which `to_plain` gave these; they are not checked yet.
-
-    Raises:
-        BadInput: they have another form.
-    """
-    try:
-        docs = msgspec.convert(data, list[_Doc])
-        return [Carried(trace=doc.trace, head=doc.head, rows=list(doc.rows), blobs={bytes.fromhex(k): v for k, v in doc.blobs.items()}) for doc in docs]
-    except _FAULTS as error:
-        raise BadInput(f"this is no export that can be read: {str(error)[:300]}") from error
-
-
 # ---- in
 
 
@@ -187,7 +159,7 @@ def arrivals(carried: Sequence[Carried], uid: str | None) -> list[Arrival]:
             found.append(_arrival(one, uid))
         except AgentError as error:
             raise BadInput(f"trace {trace_id!r:.100} cannot be taken in: {error}") from error
-        except _FAULTS as error:
+        except FAULTS as error:
             why = f"it is not what a store records ({type(error).__name__}: {str(error)[:200]})"
             raise BadInput(f"trace {trace_id!r:.100} cannot be taken in: {why}") from error
     return found
@@ -302,10 +274,29 @@ def check_arrived(rows: Chains, one: Carried, uid: str | None) -> None:
         raise BadInput(f"trace {trace_id!r} cannot be taken in: {error}") from error
     if head != one.head:
         raise BadInput(f"trace {trace_id!r} cannot be taken in: it is not what was recorded, its steps do not lead to the head {one.head[:64]!r}")
+    _check_said(one.trace, read_steps(rows, trace_id, -1, None))
     place = continues_of(_first_steps(rows, trace_id))
     origin = rows.origin(place[0]) if place is not None else None
     if place is not None and (origin is None or (uid is not None and origin.uid != uid)):
         raise BadInput(f"trace {trace_id!r} goes on from the run {place[0]!r:.100}, which is not there: the export is not whole")
+
+
+def _check_said(trace: Trace, steps: Iterable[Step]) -> None:
+    """Refuse a trace that says another task or agent of itself than its steps: lists show the one, the model saw the other.
+
+    Raises:
+        BadInput: says which.
+    """
+    said_by_steps: dict[str, str | None] = {}
+    for payload in map(payload_of, steps):
+        if isinstance(payload, said.Input) and not payload.is_resume:
+            said_by_steps |= {"task": task_text(payload.task or ""), "agent_type": payload.agent_type}
+        elif isinstance(payload, said.Forked) and "task" in payload.changes:
+            said_by_steps["task"] = task_text(payload.changes["task"])
+    for name, words in said_by_steps.items():
+        own = getattr(trace, name)
+        if own is not None and words is not None and own != words:
+            raise BadInput(f"trace {trace.trace_id!r} cannot be taken in: its {name} is not what its steps say")
 
 
 def _first_steps(rows: Rows, trace_id: str) -> list[Step]:

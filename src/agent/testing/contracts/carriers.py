@@ -10,7 +10,8 @@ from agent.errors import BadInput, TraceExists, TraceNotFound
 from agent.models.trace import Trace
 from agent.models.value import replace
 from agent.storage.codec import Row
-from agent.storage.portable import Carried, TraceCarrier, gather, of_plain, to_plain
+from agent.storage.exported import of_plain, to_plain
+from agent.storage.portable import Carried, TraceCarrier, gather
 from agent.testing.contracts.trace_forks import forked
 from agent.testing.contracts.trace_samples import MOMENT, a_run, fact, opened, recorded
 
