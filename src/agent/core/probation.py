@@ -5,9 +5,9 @@ it is told. Stage 2 compares the arms of that coin, and alone can quarantine: it
 """
 
 from collections.abc import Iterable
-from typing import Literal
 
 from agent.core.evalues import NO_EVIDENCE, NO_SUSPICION, EValue, Trial, evidence_after, suspicion_after
+from agent.models.lift import Stage
 from agent.models.value import Value, replace
 
 SUSPECTED_AT = 10.0
@@ -20,8 +20,6 @@ LONGEST_PROBATION = 200
 """Coin tosses after which an item with no verdict is off probation: telling it to only half of the runs has a price too."""
 PROBATION_SHARE = 0.5
 """The share of runs that an item on probation is withheld from."""
-
-Stage = Literal["trusted", "probation", "quarantine"]
 
 
 class Standing(Value, frozen=True, kw_only=True):

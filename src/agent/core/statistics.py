@@ -109,15 +109,15 @@ def noisy_difference(parts: Sequence[Arms]) -> Noisy | None:
     return Noisy(estimate, variance)
 
 
-def shrunken(one: Noisy, others: Iterable[Noisy], *, confidence: float = CONFIDENCE) -> Interval:
+def shrunken(one: Noisy, others: Iterable[Noisy], *, confidence: float = CONFIDENCE, least_between: float = MIN_BETWEEN) -> Interval:
     """Return one item's effect, drawn towards the mean effect of all: the noisier, the more. `others` are all items, also this one.
 
     The effects of items vary by a standard deviation that is estimated from them (R. DerSimonian, N. Laird, "Meta-analysis in
-    clinical trials", 1986), but by `MIN_BETWEEN` at least. The interval allows for the error of the mean.
+    clinical trials", 1986), but by `least_between` at least. The interval allows for the error of the mean.
     Source: C. N. Morris, "Parametric empirical Bayes inference", JASA 78, 1983.
     """
     every = list(others) or [one]
-    between = max(_between_variance(every), MIN_BETWEEN**2)
+    between = max(_between_variance(every), least_between**2)
     weights = [1 / (item.variance + between) for item in every]
     pooled = sum(weight * item.estimate for weight, item in zip(weights, every, strict=True)) / sum(weights)
     drawn = one.variance / (one.variance + between)

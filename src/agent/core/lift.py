@@ -1,0 +1,153 @@
+"""What the uses of memory say of its effect: who counts, in which arm, and what follows.
+
+A run counts where a known chance decided whether it was told, and where somebody or something said how it went. Neither a run
+that everybody would have been told, nor one that merely completed, says anything.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from agent.core.evalues import Trial
+from agent.core.probation import standing_after
+from agent.core.statistics import Arms, Interval, difference, noisy_difference, runs_needed, shrunken
+from agent.models.learning import Use, Used
+from agent.models.lift import ItemLift, Lift, Verdict
+from agent.models.value import Value, replace
+
+TARGETS = (0.2, 0.1, 0.05)
+"""Lifts that are worth knowing of, the largest first: how many more runs are needed is said for the first that still takes more."""
+NARROW = 0.05
+"""Half the width of an interval around 0 from which on there is no difference that matters."""
+
+
+FEWEST = 5
+"""Runs that each arm has at least before there is a verdict: an item is not said to help only because others do."""
+USUAL_SHARE = 0.1
+"""The share of runs that is withheld where none was as yet: the default of `AgentConfig.withhold`."""
+
+
+class Chance(Value, frozen=True, gc=False):
+    """What became of something in one run: whether it was told, with which chance, and how the run went (None: nobody said)."""
+
+    is_told: bool
+    propensity: float
+    outcome: float | None
+
+
+def memory_lift(uses: Sequence[Use], scope: str) -> Lift:
+    """Return the lift of all advice together, from the uses of one scope and owner."""
+    found = [chance for use in uses if (chance := advice_chance(use)) is not None]
+    return _judged(scope, uses, found, difference(arms_of(found)))
+
+
+def item_lifts(uses: Sequence[Use], scope: str) -> list[ItemLift]:
+    """Return the lift of each item in the uses of one scope and owner, given newest first; the most used item first.
+
+    Items are drawn towards each other: see `statistics.shrunken`.
+    """
+    chances: dict[str, list[Chance]] = defaultdict(list)
+    kinds: dict[str, str] = {}
+    for use in uses:
+        for item in use.items:
+            chance = item_chance(use, item)
+            if chance is not None:
+                chances[item.item_id].append(chance)
+                kinds[item.item_id] = item.kind
+    noisy = {item_id: one for item_id, found in chances.items() if (one := noisy_difference(arms_of(found))) is not None}
+    lifts: list[ItemLift] = []
+    for item_id, found in sorted(chances.items(), key=lambda entry: (-len(entry[1]), entry[0])):
+        own = noisy.get(item_id)
+        lift = _judged(scope, uses, found, None if own is None else shrunken(own, noisy.values()))
+        lifts.append(item_standing(ItemLift(item_id=item_id, kind=kinds[item_id], lift=lift), found))
+    return lifts
+
+
+def item_standing(item: ItemLift, found: Sequence[Chance]) -> ItemLift:
+    """Return an item with what the sequential test says, from what became of it in its runs, newest first."""
+    standing = standing_after(trials_of(reversed(found)))
+    return replace(item, stage=standing.stage, suspicion=standing.suspicion.value, harm=standing.harm.value, help=standing.help.value)
+
+
+def advice_chance(use: Use) -> Chance | None:
+    """Return what became of the advice of a run; None where there was none."""
+    return None if use.arm == "none" else Chance(use.arm == "injected", use.propensity, use.outcome)
+
+
+def item_chance(use: Use, item: Used) -> Chance | None:
+    """Return what became of one item in a run; None where it was only logged, or left out by request or for want of room.
+
+    Advice that is told or withheld together with other advice was not left to a chance of its own: what such runs say is
+    said of all of it, so that here nothing counts as left to chance.
+    """
+    if item.arm not in {"injected", "withheld"}:
+        return None
+    is_shared = item.kind == "advice" and item.propensity == use.propensity and sum(other.kind == "advice" for other in use.items) > 1
+    if is_shared and item.arm == "withheld":
+        return None
+    return Chance(item.arm == "injected", 1.0 if is_shared else item.propensity, use.outcome)
+
+
+def trials_of(chances: Iterable[Chance]) -> list[Trial]:
+    """Return the runs whose outcome is known, for the sequential test."""
+    return [Trial(one.is_told, one.propensity, one.outcome) for one in chances if one.outcome is not None]
+
+
+def arms_of(chances: Iterable[Chance]) -> list[Arms]:
+    """Return the runs that count, apart by the chance that decided."""
+    sums: dict[float, list[float]] = defaultdict(lambda: [0, 0.0, 0, 0.0])
+    for one in chances:
+        if one.outcome is not None and 0 < one.propensity < 1:
+            at = 0 if one.is_told else 2
+            sums[round(one.propensity, 6)][at] += 1
+            sums[round(one.propensity, 6)][at + 1] += one.outcome
+    return [Arms(told=int(s[0]), told_sum=s[1], withheld=int(s[2]), withheld_sum=s[3]) for _, s in sorted(sums.items())]
+
+
+def _judged(scope: str, uses: Sequence[Use], found: Sequence[Chance], interval: Interval | None) -> Lift:
+    """Return what was found, counted, with the verdict of its interval."""
+    left = [one for one in found if 0 < one.propensity < 1]
+    told, withheld = _outcomes(left, is_told=True), _outcomes(left, is_told=False)
+    lift = Lift(
+        scope=scope,
+        told=len(told),
+        withheld=len(withheld),
+        told_mean=fmean(told) if told else None,
+        withheld_mean=fmean(withheld) if withheld else None,
+        unknown_told=sum(one.is_told and one.outcome is None for one in left),
+        unknown_withheld=sum(not one.is_told and one.outcome is None for one in left),
+        certain=sum(one.is_told and one.propensity >= 1 for one in found),
+        runs=len(uses),
+        since=min((use.at for use in uses), default=None),
+    )
+    if interval is not None:
+        verdict = _verdict(interval) if min(lift.told, lift.withheld) >= FEWEST else "not_known"
+        lift = replace(lift, estimate=interval.estimate, low=interval.low, high=interval.high, verdict=verdict)
+    if lift.verdict != "not_known":
+        return lift
+    share = fmean(1 - one.propensity for one in left) if left else USUAL_SHARE
+    return _with_need(lift, share)
+
+
+def _verdict(interval: Interval) -> Verdict:
+    if interval.low > 0:
+        return "helps"
+    if interval.high < 0:
+        return "harms"
+    return "no_difference" if interval.high - interval.low <= 2 * NARROW else "not_known"
+
+
+def _with_need(lift: Lift, share: float) -> Lift:
+    """Return it with how many more runs would show a lift that is worth knowing of."""
+    counted = lift.told + lift.withheld
+    without = ((lift.withheld_mean or 0.0) * lift.withheld + 1) / (lift.withheld + 2)
+    more, target = 1, TARGETS[-1]
+    for target in TARGETS:
+        more = runs_needed(target, base=min(without, 1 - target), withheld=share) - counted
+        if more > 0:
+            break
+    return replace(lift, more_runs=max(more, 1), target=target)
+
+
+def _outcomes(found: Iterable[Chance], *, is_told: bool) -> list[float]:
+    return [one.outcome for one in found if one.is_told == is_told and one.outcome is not None]
