@@ -73,8 +73,31 @@ class Experience(Value, frozen=True, kw_only=True):
         return f"{self.condition}: {self.rule}" if self.condition else self.rule
 
 
+class SkillFile(Value, frozen=True):
+    """A file beside a skill's text. `path` is relative, with slashes, and never leads upward."""
+
+    path: str
+    data: bytes
+
+
+class SkillFolder(Value, frozen=True, kw_only=True):
+    """What a skill has besides its text, where it came from a folder (Agent Skills format)."""
+
+    license: str | None = None
+    compatibility: str | None = None
+    metadata: dict[str, str] = {}
+    allowed_tools: tuple[str, ...] = ()  # as it is written; nothing is allowed by it
+    files: tuple[SkillFile, ...] = ()
+    origin: str | None = None  # where it was read
+    author: str | None = None  # who imported or wrote it
+    trust: str = "person"  # person > verified_tool > model > web
+
+
 class Skill(Value, frozen=True, kw_only=True):
-    """Knowledge under a name: the description is always told, the content where it fits."""
+    """Knowledge under a name: the description is always told, the content whole where it is short.
+
+    One with a `folder` is told by name and description, and read on demand; UNSET: it is text and nothing else.
+    """
 
     skill_id: str
     scope: str
@@ -84,6 +107,7 @@ class Skill(Value, frozen=True, kw_only=True):
     uid: str | None = None
     state: str = "active"
     created_at: datetime = msgspec.field(default_factory=now)
+    folder: SkillFolder | msgspec.UnsetType = msgspec.UNSET  # unset it leaves no trace in the bytes of older skills
 
     @classmethod
     def create(cls, scope: str, name: str, description: str, content: str, **fields: Any) -> "Skill":
