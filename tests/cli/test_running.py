@@ -173,6 +173,18 @@ def test_any_limit_is_given_by_name_and_raised_by_name(seasoned: Command) -> Non
     assert seasoned("resume", "last", "--limit", "max_tool_calls=5").stdout == "the end\n"
 
 
+def test_the_hint_of_a_limit_is_above_what_was_used_and_a_lower_one_is_refused_in_the_words_of_the_shell(seasoned: Command) -> None:
+    limited = seasoned.run(ADD, "what I have", ADD, "the end", options=["--tool", "calculator", "--limit", "max_total_tokens=10"], code=5)
+    (hint,) = [line.strip() for line in limited.stderr.splitlines() if "--limit" in line]
+    refused = seasoned("resume", "last", "--limit", "max_total_tokens=20", code=5).stderr
+
+    assert hint.endswith("--limit max_total_tokens=60")
+    assert "has used 30 of it" in refused
+    assert "--limit max_total_tokens=60" in refused
+    assert "limits={" not in refused
+    assert seasoned(*hint.split()[1:]).stdout == "the end\n"
+
+
 def test_limits_of_the_file_hold_and_a_daily_one_refuses_the_next_run(seasoned: Command) -> None:
     (seasoned.folder / "seasoned.toml").write_text("[limits]\nmax_runs_per_day = 1\nmax_total_tokens = 1\nmax_repeated_calls = 3")
     limited = seasoned.run(ADD, "what I have", options=["--tool", "calculator"], code=5)

@@ -155,6 +155,20 @@ def test_a_limit_ends_a_run_where_it_is_reached_and_nowhere_else() -> None:
     assert "no limit was reached" in (replay(trace, [*steps[:4], replace(steps[6], sequence=4)]).reason or "")
 
 
+def test_calls_that_an_earlier_version_still_ran_beyond_the_tokens_of_a_run_are_no_difference() -> None:
+    steps = log(
+        said.Input(task="go", model="m", tools=["send"], limits={"max_total_tokens": 10}),
+        said.LlmCall(tool_calls=CALLS[2:], prompt_tokens=20),
+        said.ToolStarted(call_id="1.0"),
+        said.ToolCall(call_id="1.0", tool_name="send", result="sent"),
+        said.LlmCall(response="so far", is_final_call=True, limit="max_total_tokens"),
+        said.Conclusion(reply=4, is_final=False),
+        said.LimitReached(limit="max_total_tokens", value=10),
+    )
+
+    assert replay(replace(TRACE, status="limit_reached"), steps).identical
+
+
 def test_a_single_call_has_decided_nothing() -> None:
     assert replay(Trace.create(mode="call"), []).identical
 

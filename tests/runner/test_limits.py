@@ -116,6 +116,34 @@ async def test_tokens_and_cost_end_a_run_and_a_raised_limit_goes_on(limits: Any,
     await steps_of(store, id_of(events))
 
 
+@pytest.mark.parametrize("limits", [{"max_total_tokens": 10}, {"max_cost": 0.2}])
+async def test_what_a_reply_asks_for_that_passed_the_limit_is_answered_not_run(limits: Any, make: Any, store: Store, done: list[str]) -> None:
+    lines: list[Any] = [asks(tool_request("send", {"to": "a"}), tool_request("pay", {"to": "b"}), look("c"), cost=0.25), "so far", asks(look("d")), "all"]
+    llm, (name,) = ScriptedLLM(lines, by_calls=True), limits
+    runner = make(llm=llm)
+    events = await collect(runner.run("go", tools=NAMES, limits=limits))
+
+    assert limit_of(events) == ("limit_reached", name, limits[name])
+    assert events[-1].data["used"] == (30 if name == "max_total_tokens" else 0.25)
+    assert done == []
+    assert all(f"not run: the limit of this run, {name} = {limits[name]}" in result for result in results(events))
+    assert len(results(events)) == 3
+    rest = await collect(runner.resume(id_of(events), limits={name: 100}))
+    assert (rest[-1].type, done) == ("trace_completed", ["look d"])
+    await steps_of(store, id_of(events))
+
+
+async def test_a_call_that_a_person_lets_run_after_the_tokens_are_used_up_is_not_run(make: Any, store: Store, done: list[str]) -> None:
+    runner = make(asks(tool_request("pay", {"to": "a"})), "so far")
+    trace_id = id_of(await collect(runner.run("go", tools=NAMES, limits={"max_total_tokens": 20})))
+    (item,) = await runner.pending()
+    await runner.decide(trace_id, item.call_id, "approve")
+    events = await collect(runner.resume(trace_id, limits={"max_total_tokens": 15}))
+
+    assert limit_of(events) == ("limit_reached", "max_total_tokens", 15)
+    assert done == []
+
+
 async def test_an_unknown_cost_counts_as_nothing(make: Any) -> None:
     events = await collect(make(asks(look("a"), cost=None), says("done", cost=None)).run("go", tools=NAMES, limits={"max_cost": 0.01}))
 
@@ -147,14 +175,15 @@ async def test_limits_of_the_configuration_hold_where_a_run_names_none(make: Any
     assert (await collect(runner.run("go", tools=NAMES, limits={"max_total_tokens": 99})))[-1].type == "trace_completed"
 
 
-async def test_a_run_that_is_resumed_elsewhere_keeps_its_limits(make: Any, store: Store) -> None:
+async def test_a_run_that_is_resumed_elsewhere_keeps_its_limits(make: Any, done: list[str]) -> None:
     first = make(asks(tool_request("pay", {"to": "a"})), "never")
-    trace_id = id_of(await collect(first.run("go", tools=NAMES, limits={"max_total_tokens": 15})))
-    other = make(llm=ScriptedLLM(["so far"], by_calls=True))
+    trace_id = id_of(await collect(first.run("go", tools=NAMES, limits={"max_total_tokens": 20})))
+    other = make(llm=ScriptedLLM([asks(look("b")), "so far"], by_calls=True))
     (item,) = await other.pending()
     await other.decide(trace_id, item.call_id, "approve")
 
-    assert limit_of(await collect(other.resume(trace_id))) == ("limit_reached", "max_total_tokens", 15)
+    assert limit_of(await collect(other.resume(trace_id))) == ("limit_reached", "max_total_tokens", 20)
+    assert done == ["pay a"]
 
 
 def test_what_is_left_of_the_limits_is_told_and_never_below_nothing() -> None:

@@ -207,7 +207,7 @@ async def test_an_agent_uses_no_more_than_its_caller_has_left(make: Make, tools:
     assert started.data["limits"] == {"max_cost": 3.0}
     assert "reached its limit (max_cost=3.0)" in told(events)[0]
     assert events[-1].type == "limit_reached"
-    assert len(done) == 3
+    assert len(done) == 2  # what the third reply asked for, by which the cost was used up, did not run
 
 
 async def test_agents_at_work_at_the_same_time_share_what_is_left(make: Make, tools: ToolRegistry, store: Store) -> None:

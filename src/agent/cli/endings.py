@@ -78,7 +78,7 @@ def _advice(status: str, board: Board, waiting: Sequence[Approval], options: str
         return [show, f'  seasoned feedback add {run} --correction "…"']
     if status == "limit_reached":
         reached = board.ending.data if board.ending is not None else {}
-        return [f"{resume} {raise_option(str(reached.get('limit')), reached.get('value'))}", show]
+        return [f"{resume} {raise_option(str(reached.get('limit')), reached.get('value'), reached.get('used'))}", show]
     if status == "paused":
         return [f"go on with:\n{resume}"]
     if status == "failed":

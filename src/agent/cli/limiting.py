@@ -26,10 +26,11 @@ def limits_of(given: Sequence[str] | None) -> dict[str, Any]:
     return limits
 
 
-def raise_option(name: str, value: Any) -> str:
-    """Return the option with which a run that reached a limit goes on."""
+def raise_option(name: str, value: Any, used: Any = None) -> str:
+    """Return the option with which a run that reached a limit goes on: well above what it has `used`."""
+    spent = max((amount for amount in (value, used) if isinstance(amount, int | float)), default=0)
     if name == "max_iterations":
-        return f"--max-iterations {(value if isinstance(value, int) else 0) + 10}"
+        return f"--max-iterations {int(spent) + 10}"
     if name in WHOLE:
-        return f"--limit {name}={max(2 * value, 10) if isinstance(value, int) else 100}"
-    return f"--limit {name}={max(2 * value, 1.0) if isinstance(value, int | float) else 1.0:g}"
+        return f"--limit {name}={max(2 * int(spent), 10)}"
+    return f"--limit {name}={max(2 * spent, 1.0):g}"

@@ -23,7 +23,7 @@ from agent.cli.sub_agents import open_with_agents
 from agent.cli.toolbox import Toolbox, Wanted, split_names
 from agent.config import AgentConfig
 from agent.core.fold import fold
-from agent.core.limits import DAILY
+from agent.core.limits import DAILY, driven_s, used_of
 from agent.errors import ConfigInvalid, LimitNotRaised, RunError
 from agent.events import AgentEvent
 from agent.models.payloads import Input, LimitReached, payload_of
@@ -203,9 +203,13 @@ async def _check_raised(store: Store, trace: Trace, raised: dict[str, Any]) -> N
     """Say early, and in the words of the command line, that a limit has to be raised first."""
     steps = await store.traces.read_steps(trace.trace_id)
     reached = next((payload_of(step) for step in reversed(steps) if step.step_type == "limit_reached"), None)
-    if isinstance(reached, LimitReached) and reached.limit not in raised and reached.limit not in DAILY:
-        option = raise_option(reached.limit, reached.value)
-        raise LimitNotRaised(f"run {trace.trace_id} reached its limit {reached.limit} = {reached.value}: raise it to go on, such as with {option}")
+    if not isinstance(reached, LimitReached) or (reached.limit in DAILY and reached.value != 0):
+        return
+    used = used_of(fold(steps), reached.limit, driven_s(steps))
+    if raised.get(reached.limit, 0) <= max(used or 0, reached.value or 0):
+        of_it = f" and has used {used:.6g} of it" if used is not None else ""
+        option = raise_option(reached.limit, reached.value, used)
+        raise LimitNotRaised(f"run {trace.trace_id} reached its limit {reached.limit} = {reached.value}{of_it}: raise it above that, such as with {option}")
 
 
 def _cast_again(job: Job, trace: Trace, asked: Input) -> tuple[Toolbox, Choice]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from agent.core.compact import Window, is_due
-from agent.core.limits import OUTPUT_REPAIRS, Amount, Outside, broken_limit
+from agent.core.limits import OUTPUT_REPAIRS, Amount, Outside, broken_limit, spent_limit
 from agent.core.state import CallState, RunState
 from agent.models.value import Value
 
@@ -134,7 +134,8 @@ def _next_call(state: RunState, window: Window | None, outside: Outside | None) 
 
 
 def _of_turn(state: RunState, epoch: int, effects: Mapping[str, str], slots: int, outside: Outside | None) -> Action:
-    if len(state.turn) == 1 and slots > 0 and outside is None and _is_untouched(state.turn[0]):  # the usual case: one call, which is new or was begun here
+    spent = spent_limit(state) if state.limits else None
+    if len(state.turn) == 1 and slots > 0 and outside is None and spent is None and _is_untouched(state.turn[0]):  # the usual case: one call, new or begun here
         begun = state.turn[0].started_epoch
         if begun is None or begun == epoch:
             return Open(state.turn) if begun is None else Attend(state.turn)
@@ -146,6 +147,8 @@ def _of_turn(state: RunState, epoch: int, effects: Mapping[str, str], slots: int
         return MarkInDoubt(tuple(found["lost"]))
     if "answered" in found:
         return Settle(tuple(found["answered"]))
+    if spent is not None and (cut := [c for c in (*found.get("ready", ()), *found.get("fresh", ())) if c.started_epoch is None]):
+        return CutOff(tuple(cut), spent, state.limits[spent])
     return _kept_back(found, outside) or _going_on(found, slots) or Wait(state.waiting_calls)
 
 

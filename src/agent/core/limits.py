@@ -45,11 +45,17 @@ def broken_limit(state: RunState, outside: Outside | None = None) -> tuple[str, 
     return (outside.limit, outside.value) if outside is not None else None
 
 
-def _used_up(state: RunState) -> str | None:
+def spent_limit(state: RunState) -> str | None:
+    """Return the limit on tokens or cost that is used up: nothing that could cost more begins any more."""
     used, limits = state.used, state.limits
-    for name, amount in (("max_total_tokens", used.tokens), ("max_cost", used.cost)):
-        if name in limits and amount >= limits[name]:
-            return name
+    spent = (("max_total_tokens", used.tokens), ("max_cost", used.cost))
+    return next((name for name, amount in spent if name in limits and amount >= limits[name]), None)
+
+
+def _used_up(state: RunState) -> str | None:
+    if (spent := spent_limit(state)) is not None:
+        return spent
+    used, limits = state.used, state.limits
     bound = limits.get("max_tool_calls")
     if bound is not None and (bound == 0 or used.tool_calls > bound):
         return "max_tool_calls"
@@ -63,23 +69,23 @@ def calls_beyond(state: RunState, fresh: Iterable[CallState]) -> tuple[CallState
     return tuple(sorted(fresh, key=lambda c: c.call.position)[-excess:]) if excess > 0 else ()
 
 
-def used_of(state: RunState, name: str, driven_s: float = 0.0) -> Amount:
-    """Return how much of a limit on one run is used up; 0 for one that is not counted in the state."""
+def used_of(state: RunState, name: str, driven_s: float | None = None) -> Amount | None:
+    """Return how much of a limit on one run is used up; None for one that is not counted in the state."""
     used = state.used
-    amounts: dict[str, Amount] = {
+    amounts: dict[str, Amount | None] = {
         "max_iterations": used.iterations,
         "max_tool_calls": used.tool_calls,
         "max_total_tokens": used.tokens,
         "max_cost": used.cost,
         "max_wall_s": driven_s,
     }
-    return amounts.get(name, 0)
+    return amounts.get(name)
 
 
 def left_of(state: RunState, driven_s: float = 0.0) -> dict[str, Amount]:
     """Return what is left of the limits that a run has on tool calls, tokens, cost and time: never less than 0."""
     names = ("max_tool_calls", "max_total_tokens", "max_cost", "max_wall_s")
-    return {name: max(0, state.limits[name] - used_of(state, name, driven_s)) for name in names if name in state.limits}
+    return {name: max(0, state.limits[name] - (used_of(state, name, driven_s) or 0)) for name in names if name in state.limits}
 
 
 def driven_s(steps: Iterable[Step]) -> float:

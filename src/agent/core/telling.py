@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import agent.models.payloads as said
+from agent.core.limits import used_of
 from agent.core.state import CallState, RunState
 from agent.events import AgentEvent
 from agent.models.payloads import payload_of
@@ -102,7 +103,8 @@ def tell_ending(trace_id: str, state: RunState, status: str) -> list[AgentEvent]
     if status == "waiting":
         return [awaiting(trace_id, state), AgentEvent("trace_waiting", {**data, "call_ids": list(state.waiting_calls)})]
     if status == "limit_reached":
-        return [AgentEvent("limit_reached", {**data, "limit": state.limit.limit if state.limit else None, "value": state.limit.value if state.limit else None})]
+        limit, value = (state.limit.limit, state.limit.value) if state.limit is not None else (None, None)
+        return [AgentEvent("limit_reached", {**data, "limit": limit, "value": value, "used": used_of(state, limit or "")})]
     if status == "failed":
         failure = state.failure
         return [AgentEvent("trace_failed", {**data, "error": failure.error if failure else "", "error_type": failure.error_type if failure else ""})]

@@ -53,7 +53,7 @@ def raising(trace_id: str, state: RunState, limits: Mapping[str, Any] | None, *,
     """
     reached = state.limit
     if reached is not None and (reached.limit not in DAILY or reached.value == 0):
-        used = max(used_of(state, reached.limit, driven_s), reached.value or 0)
+        used = max(used_of(state, reached.limit, driven_s) or 0, reached.value or 0)
         now_is = {**state.limits, **(limits or {})}.get(reached.limit)
         if not isinstance(now_is, int | float) or now_is <= used:
             said_used = f"{used:.6g}" if isinstance(used, float) else str(used)
