@@ -5,16 +5,18 @@ import pytest
 
 from agent.errors import BadInput
 from agent.models.memory import Experience
+from agent.storage.learning_port import LearningStore
 from agent.storage.protocols import MemoryCurator, MemoryStore
 from agent.storage.ram.memories import RamMemoryStore
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.memories import SqliteMemoryStore
 from agent.testing.contracts.curators import MemoryCuratorContract
+from agent.testing.contracts.learners import LearningStoreContract
 
 
-class TestRam(MemoryCuratorContract):
+class TestRam(LearningStoreContract):
     @pytest.fixture
-    def store(self) -> MemoryCurator:
+    def store(self) -> LearningStore:
         return RamMemoryStore()
 
 

@@ -7,11 +7,8 @@ from typing import NamedTuple
 from agent.clock import to_ms
 from agent.errors import StoreUnusable
 from agent.storage.chain import SALT_SIZE, commitment, digest
-from agent.storage.memory_log import Change
+from agent.storage.memory_log import CARRYING, OF_USES, Change
 from agent.storage.protocols import Erasure, Verified
-
-CARRYING = frozenset({"added", "edited"})
-"""Changes whose entry carries the item, until it is forgotten."""
 
 EMPTY_HEAD = digest("").hex()
 """The head of a log without entries."""
@@ -49,20 +46,25 @@ def check_log(entries: Iterable[Entry], head: str | None = None) -> Verified:
         StoreUnusable: an entry was changed, removed, added or moved, or the log does not go on from `head`; says which.
     """
     link, count, heads = b"", 0, {EMPTY_HEAD}
-    forgotten: dict[str, Erasure] = {}
-    emptied: dict[str, int] = {}
+    forgotten: dict[tuple[str, bool], Erasure] = {}
+    cuts: dict[str, int] = {}
+    emptied: dict[tuple[str, bool], int] = {}  # the last one of each item, or use
     for number, change, salt, commit, expected in entries:
         link = b"" if commit is None else _link(link, number, change, commit)
         if not link or link != expected or not _holds(change, salt, commit):
             raise _changed(f"entry {number}, or what stood before it, is not what was recorded (changed, removed, added or moved)")
+        what = (change.item_id, change.change in OF_USES)
         if change.data is None and change.change in CARRYING:
-            emptied.setdefault(change.item_id, number)
-        if change.change == "forgotten":
-            forgotten[change.item_id] = Erasure(at=change.at, by=change.by, item_id=change.item_id)
+            emptied[what] = number
+        if change.change in {"forgotten", "use_forgotten"}:
+            forgotten[what] = Erasure(at=change.at, by=change.by, item_id=change.item_id)
+        elif change.change == "cut":
+            cuts[change.item_id] = number
         count += 1
         heads.add(link.hex())
-    for item_id, number in emptied.items():
-        if item_id not in forgotten:
+    for what, number in emptied.items():
+        is_cut = not what[1] and number < cuts.get(what[0], 0)
+        if what not in forgotten and not is_cut:
             raise _changed(f"what entry {number} said was removed, and no entry says that it was forgotten")
     if head is not None and head.strip().lower() not in heads:
         raise _changed(f"the head {head.strip()[:64]!r} is none of its {count}: entries were cut off or made anew, or the file was put back to an older one")

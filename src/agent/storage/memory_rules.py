@@ -3,10 +3,12 @@
 Each function runs whole or not at all: it checks everything before it records anything.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
 from agent.errors import BadInput, ExperienceNotFound
+from agent.models.learning import Case
 from agent.models.memory import Experience, Skill
 from agent.models.value import replace
 from agent.storage.memory_log import Change, Item, applied, checked, checked_name, encode, id_of, is_visible, kind_of
@@ -32,12 +34,16 @@ class Ledger(Protocol):
         """Whether there was such an item, and its words were removed."""
         ...
 
+    def changes_of(self, item_id: str) -> list[Change]:
+        """Return the entries about an item, oldest first."""
+        ...
+
     def record(self, change: Change, after: Item | None) -> None:
         """Append `change` and make the item what it is `after` it."""
         ...
 
-    def erase(self, item_id: str) -> None:
-        """Remove an item's words from what is indexed and from the log so far."""
+    def erase(self, item_ids: Collection[str]) -> None:
+        """Remove the words of items from what is indexed and from the log so far."""
         ...
 
 
@@ -49,13 +55,13 @@ def add_experience(ledger: Ledger, experience: Experience, *, at: datetime) -> s
     """
     new = checked(experience, max_bytes=ledger.max_item_bytes)
     if not isinstance(new, Experience):
-        raise BadInput(f"skill {id_of(new)!r} is no experience: use add_skill")
+        raise BadInput(f"{kind_of(new)} {id_of(new)!r} is no experience: use add_skill or add_cases")
     existing = ledger.find(new.experience_id)
     if existing is not None:
         if not isinstance(existing, Experience) or existing.uid not in {None, new.uid}:
-            raise _taken(new)
+            raise taken(new)
     elif not ledger.was_forgotten(new.experience_id):
-        _add(ledger, new, at=at, by=new.author)
+        add(ledger, new, at=at, by=new.author)
     return new.experience_id
 
 
@@ -67,18 +73,18 @@ def add_skill(ledger: Ledger, skill: Skill, *, at: datetime) -> str:
     """
     new = checked(skill, max_bytes=ledger.max_item_bytes)
     if not isinstance(new, Skill):
-        raise BadInput(f"experience {id_of(new)!r} is no skill: use add_experience")
+        raise BadInput(f"{kind_of(new)} {id_of(new)!r} is no skill: use add_experience or add_cases")
     existing = ledger.find(new.skill_id)
     if existing is not None and (not isinstance(existing, Skill) or (existing.scope, existing.uid, existing.name) != (new.scope, new.uid, new.name)):
-        raise _taken(new)
+        raise taken(new)
     if existing == new or ledger.was_forgotten(new.skill_id):
         return new.skill_id
     if new.state == "active":
         _replace_skill(ledger, new, at=at)
     if existing is None:
-        _add(ledger, new, at=at)
+        add(ledger, new, at=at)
     else:
-        _record(ledger, existing, Change(at=at, change="edited", item_id=new.skill_id, uid=new.uid, data=encode(new)))
+        write(ledger, existing, Change(at=at, change="edited", item_id=new.skill_id, uid=new.uid, data=encode(new)))
     return new.skill_id
 
 
@@ -88,9 +94,9 @@ def retire(ledger: Ledger, item_id: str, *, at: datetime, by: str | None, uid: s
     Raises:
         ExperienceNotFound: there is none that `uid` sees.
     """
-    item = _visible(ledger, item_id, uid)
+    item = changeable(ledger, item_id, uid)
     if item.state != "retired":
-        _record(ledger, item, Change(at=at, change="retired", item_id=item_id, uid=item.uid, by=checked_name("by", by)))
+        write(ledger, item, Change(at=at, change="retired", item_id=item_id, uid=item.uid, by=checked_name("by", by)))
 
 
 def supersede(ledger: Ledger, item_id: str, successor: Experience, *, at: datetime, by: str | None, uid: str | None) -> str:
@@ -102,9 +108,9 @@ def supersede(ledger: Ledger, item_id: str, successor: Experience, *, at: dateti
         ExperienceNotFound: there is none that `uid` sees.
         BadInput: it was superseded by another, it is a skill, or the successor is another owner's or known already.
     """
-    item, new = _visible(ledger, item_id, uid), checked(successor, max_bytes=ledger.max_item_bytes)
+    item, new = visible(ledger, item_id, uid), checked(successor, max_bytes=ledger.max_item_bytes)
     if not isinstance(item, Experience) or not isinstance(new, Experience):
-        raise BadInput(f"{item_id!r} and what supersedes it must be experiences: a skill is replaced by add_skill with the same name")
+        raise BadInput(f"{item_id!r} and what supersedes it must be experiences: a skill is replaced by add_skill with the same name, and a case never")
     if item.superseded_by == new.experience_id:
         return new.experience_id
     if item.state == "superseded":
@@ -114,9 +120,9 @@ def supersede(ledger: Ledger, item_id: str, successor: Experience, *, at: dateti
     if new.uid != item.uid:
         raise BadInput(f"the successor of {item_id!r} belongs to another owner: add it with add_experience, or promote it first")
     if ledger.find(new.experience_id) is not None or ledger.was_forgotten(new.experience_id):
-        raise _taken(new)
-    _record(ledger, item, Change(at=at, change="superseded", item_id=item_id, uid=item.uid, by=checked_name("by", by), successor_id=new.experience_id))
-    _add(ledger, new, at=at, by=by)
+        raise taken(new)
+    write(ledger, item, Change(at=at, change="superseded", item_id=item_id, uid=item.uid, by=checked_name("by", by), successor_id=new.experience_id))
+    add(ledger, new, at=at, by=by)
     return new.experience_id
 
 
@@ -126,7 +132,7 @@ def promote(ledger: Ledger, item_id: str, *, at: datetime, by: str, uid: str | N
     Raises:
         ExperienceNotFound: there is none that `uid` sees.
     """
-    item = _visible(ledger, item_id, uid)
+    item = changeable(ledger, item_id, uid)
     if item.uid is None:
         return
     change = Change(at=at, change="promoted", item_id=item_id, uid=None, by=checked_name("by", by))
@@ -142,32 +148,55 @@ def forget(ledger: Ledger, item_id: str, *, at: datetime, by: str | None, uid: s
     Raises:
         ExperienceNotFound: there is none that `uid` sees.
     """
-    item = _visible(ledger, item_id, uid)
+    item = visible(ledger, item_id, uid)
     change = Change(at=at, change="forgotten", item_id=item_id, uid=item.uid, by=checked_name("by", by))
-    ledger.erase(item_id)
-    _record(ledger, item, change)
+    ledger.erase([item_id])
+    write(ledger, item, change)
 
 
-def _visible(ledger: Ledger, item_id: str, uid: str | None) -> Item:
+def visible(ledger: Ledger, item_id: str, uid: str | None) -> Item:
+    """Return the item.
+
+    Raises:
+        ExperienceNotFound: there is none that `uid` sees.
+    """
     item = ledger.find(item_id)
     if item is None or not is_visible(item.uid, uid):
         raise ExperienceNotFound(item_id, "list() shows what there is")
     return item
 
 
+def changeable(ledger: Ledger, item_id: str, uid: str | None) -> Experience | Skill:
+    """Return the item, if it is one that changes.
+
+    Raises:
+        ExperienceNotFound: there is none that `uid` sees.
+        BadInput: it is a case.
+    """
+    item = visible(ledger, item_id, uid)
+    if isinstance(item, Case):
+        raise BadInput(f"case {item_id!r} says what was seen, and never changes: forget it, or add another")
+    return item
+
+
+def add(ledger: Ledger, item: Item, *, at: datetime, by: str | None = None) -> None:
+    """Record an item that is not there."""
+    write(ledger, None, Change(at=at, change="added", item_id=id_of(item), uid=item.uid, by=by, data=encode(item)))
+
+
+def write(ledger: Ledger, before: Item | None, change: Change) -> Item | None:
+    """Record a change, and return what it makes of the item."""
+    after = applied(before, change)
+    ledger.record(change, after)
+    return after
+
+
+def taken(item: Item) -> BadInput:
+    """Return the refusal of an item whose id is something else's."""
+    return BadInput(f"{kind_of(item)} {id_of(item)!r} was not recorded: its id is taken by something else, give it another")
+
+
 def _replace_skill(ledger: Ledger, new: Skill, *, at: datetime, by: str | None = None) -> None:
     older = ledger.skill_named(new.scope, new.uid, new.name)
     if older is not None and older.skill_id != new.skill_id:
-        _record(ledger, older, Change(at=at, change="superseded", item_id=older.skill_id, uid=older.uid, by=by, successor_id=new.skill_id))
-
-
-def _add(ledger: Ledger, item: Item, *, at: datetime, by: str | None = None) -> None:
-    _record(ledger, None, Change(at=at, change="added", item_id=id_of(item), uid=item.uid, by=by, data=encode(item)))
-
-
-def _record(ledger: Ledger, before: Item | None, change: Change) -> None:
-    ledger.record(change, applied(before, change))
-
-
-def _taken(item: Item) -> BadInput:
-    return BadInput(f"{kind_of(item)} {id_of(item)!r} was not recorded: its id is taken by something else, give it another")
+        write(ledger, older, Change(at=at, change="superseded", item_id=older.skill_id, uid=older.uid, by=by, successor_id=new.skill_id))

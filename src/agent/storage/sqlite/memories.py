@@ -10,6 +10,7 @@ from agent.clock import to_ms
 from agent.core.rank import MIN_RELEVANCE, rank
 from agent.core.text import query_tokens
 from agent.errors import ExperienceNotFound
+from agent.models.learning import Case
 from agent.models.memory import Experience, Skill
 from agent.storage import memory_rules
 from agent.storage.arguments import checks_arguments
@@ -85,7 +86,7 @@ class SqliteMemoryStore:
     async def get(self, item_id: str, *, uid: str | None = None) -> Experience | Skill | None:
         """Return an experience or skill by its id, or None (also where it is another uid's)."""
         item = await self._part.read(lambda db: SqliteLedger(db).find(item_id), is_small=True)
-        return item if item is not None and is_visible(item.uid, uid) else None
+        return item if item is not None and not isinstance(item, Case) and is_visible(item.uid, uid) else None
 
     async def retire(self, item_id: str, *, by: str | None = None, uid: str | None = None) -> None:
         """Take an item out of use; it stays on the record.

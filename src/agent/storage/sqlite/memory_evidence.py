@@ -4,7 +4,8 @@ import sqlite3
 from collections.abc import Callable
 
 from agent.errors import StoreUnusable
-from agent.storage.memory_chain import CARRYING, Entry, check_log, pledge
+from agent.storage.memory_chain import Entry, check_log, pledge
+from agent.storage.memory_log import CARRYING
 from agent.storage.protocols import Verified
 from agent.storage.sqlite.memory_tables import SqliteLedger, log_of
 

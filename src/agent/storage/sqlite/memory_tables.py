@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from agent.clock import from_ms, to_ms
@@ -11,7 +11,22 @@ from agent.core.rank import Candidate, Corpus
 from agent.core.text import TOKENIZER, tokens
 from agent.models.memory import Skill
 from agent.storage.memory_chain import Entry, pledge
-from agent.storage.memory_log import MAX_ITEM_BYTES, Change, Item, applied, decode, encode, id_of, kind_of, searched_text, term_of
+from agent.storage.memory_log import (
+    MAX_ITEM_BYTES,
+    OF_USES,
+    Change,
+    Item,
+    applied,
+    decode,
+    encode,
+    id_of,
+    kind_of,
+    name_of,
+    searched_text,
+    state_of,
+    term_of,
+    told_of,
+)
 from agent.storage.sqlite.owners import owner_of
 from agent.storage.unicode import findable
 
@@ -33,10 +48,12 @@ _NEWEST = f"""
     and (:created is null or (created, id) < (:created, :id))
     order by created desc, id desc limit :limit
 """  # noqa: S608
-_ENTRIES = """
-    select number, at, change, item_id, by, uid from memory_log
+_COLUMNS = "number, at, uid, change, item_id, by, successor, data"
+_ENTRIES = f"""
+    select {_COLUMNS} from memory_log
     where (:uid is null or uid is null or uid = :uid)
-"""
+"""  # noqa: S608
+_NO_USES = f"change not in ({', '.join(repr(change) for change in sorted(OF_USES))})"
 
 
 class SqliteLedger:
@@ -73,8 +90,16 @@ class SqliteLedger:
         )
         self._become(change.item_id, after, number)
 
-    def erase(self, item_id: str) -> None:
-        """Remove an item's words from what is indexed and from the log so far."""
+    def changes_of(self, item_id: str) -> list[Change]:
+        """Return the entries about an item, oldest first."""
+        return [entry.change for entry in log_of(self._db) if entry.change.item_id == item_id]
+
+    def erase(self, item_ids: Collection[str]) -> None:
+        """Remove the words of items from what is indexed and from the log so far."""
+        for item_id in item_ids:
+            self._erase(item_id)
+
+    def _erase(self, item_id: str) -> None:
         self._db.execute("update memory_log set data = null, salt = null where item_id = ? and data is not null", (item_id,))
         # By the item, not by its tokens: whatever tokenizer made them.
         item = f"select shelf, no from memory_item where {_OF_ID}"  # noqa: S608
@@ -121,20 +146,20 @@ class SqliteLedger:
                 number,
                 id_of(item),
                 shelf,
-                item.name if isinstance(item, Skill) else None,
-                item.state,
+                name_of(item),
+                state_of(item),
                 to_ms(item.created_at),
                 *term_of(item),
                 words.total(),
                 encode(item),
             ),
         )
-        if item.state == "active":
+        if state_of(item) == "active":
             rows = [(shelf, word, number, count) for word, count in words.items()]
             self._db.executemany("insert into memory_posting(shelf, token, item, count) values(?, ?, ?, ?)", rows)
 
     def _unindex(self, number: int, shelf: int, item: Item) -> None:
-        if item.state == "active":
+        if state_of(item) == "active":
             rows = [(shelf, word, number) for word in set(tokens(searched_text(item)))]
             self._db.executemany("delete from memory_posting where shelf = ? and token = ? and item = ?", rows)
 
@@ -180,7 +205,12 @@ def newest(db: sqlite3.Connection, filters: Mapping[str, Any], *, limit: int | N
 
 
 def entries(db: sqlite3.Connection, *, uid: str | None, item_id: str | None) -> list[dict[str, Any]]:
-    """Return entries of the log, oldest first."""
-    chosen = _ENTRIES if item_id is None else f"{_ENTRIES} and item_id = :item_id"
+    """Return entries of the log, oldest first, as `history` tells them."""
+    chosen = f"{_ENTRIES} and {_NO_USES}" if item_id is None else f"{_ENTRIES} and item_id = :item_id"
     rows = db.execute(f"{chosen} order by number", {"uid": uid and findable(uid), "item_id": item_id and findable(item_id)}).fetchall()
-    return [{"number": number, "at": from_ms(at), "change": change, "item_id": item, "by": by, "uid": owner} for number, at, change, item, by, owner in rows]
+    return [told_of(row[0], _change(row), with_item=item_id is not None) for row in rows]
+
+
+def _change(row: Sequence[Any]) -> Change:
+    _, at, uid, change, item_id, by, successor, data = row
+    return Change(at=from_ms(at), uid=uid, change=change, item_id=item_id, by=by, successor_id=successor, data=data)
