@@ -64,6 +64,15 @@ def test_system_words_and_memory_are_kept() -> None:
     assert turns[-1]["content"] == "Background: x\n\nTask: Do it"
 
 
+def test_what_memory_tells_stands_with_the_system_words_and_what_it_names_may_be_used() -> None:
+    told = "<memory>\n- [E1] rooms: Open rooms_2026.txt\n</memory>"
+    prompt = prompt_for([{"role": "user", "content": told}, {"role": "user", "content": "Who sits in room 7?"}], [tool("read_file")])
+
+    assert prompt.turns[0]["content"].endswith(told)
+    assert prompt.turns[-1]["content"].startswith("Task: Who sits in room 7?")
+    assert told in prompt.seen
+
+
 def test_malformed_arguments_and_missing_results_do_not_break_it() -> None:
     broken = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "read_file", "arguments": '{"path'}}]}
     turns = prompt_for([TASK, broken, result("1", "no"), result("?", "stray")], FILES).turns

@@ -20,6 +20,8 @@ MAX_TASK_CHARS = 300
 """Characters of the task that are repeated beside each result."""
 MAX_DESCRIPTION_CHARS = 120
 MAX_UNREAD = 6
+MEMORY_OPENING = "<memory>\n"
+"""With what a block of memory begins."""
 SHORTENED_CHARS = 160
 """What is kept of a tool result that has to give way."""
 
@@ -86,7 +88,8 @@ def prompt_for(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[st
     """Return the turns for `messages`; the oldest `shortened` tool results are cut short in them, the others to `longest_result` characters."""
     language = language_of(messages)
     words = _WORDS[language]
-    system = "\n\n".join(text_of(message) for message in messages if _role(message) == "system")
+    told = [message for message in messages if _role(message) == "system" or _is_memory(message)]
+    system = "\n\n".join(map(text_of, told))
     head = words["head"].format(tools="\n".join(map(_signature, tools)) or "-")
     tells_unread = any(tool["function"]["name"] == "read_file" for tool in tools)
     teller = _Teller(words, shortened, longest_result, tells_unread=tells_unread)
@@ -94,11 +97,19 @@ def prompt_for(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[st
     for shown in example_for({tool["function"]["name"] for tool in tools}, language):
         example.add(shown)
     for message in messages:
-        teller.add(message)
+        if _is_memory(message):
+            teller.seen.append(text_of(message))  # what it names may be used
+        else:
+            teller.add(message)
     turns = [{"role": "system", "content": f"{head}\n\n{system}" if system else head}, *example.finished(), *teller.finished()]
     return Prompt(
         turns=turns, calls=frozenset(teller.calls), seen="\n".join(teller.seen), unread=teller.unread(), wanted=teller.wanted(), must_look=teller.must_look()
     )
+
+
+def _is_memory(message: Mapping[str, Any]) -> bool:
+    """Return whether a message is what memory tells a run. Beside the task this model takes it for the question, and answers instead of calling a tool."""
+    return _role(message) == "user" and text_of(message).startswith(MEMORY_OPENING)
 
 
 def text_of(message: Mapping[str, Any]) -> str:
