@@ -1,0 +1,159 @@
+"""Whether what was learnt helps: the lift of a memory and of its items, and the quarantine of items that do harm."""
+
+from collections import OrderedDict
+
+from agent.core.advice import item_id_of
+from agent.core.lift import Chance, item_chance, item_lifts, item_standing, memory_lift
+from agent.errors import ExperienceNotFound
+from agent.models.learning import Use, Used
+from agent.models.lift import ItemLift, Lift
+from agent.models.memory import Experience
+from agent.models.value import Value
+from agent.storage.learning_port import LearningStore
+
+WINDOW = 1_000
+"""The newest runs of a scope and owner that are looked at: memory grows, and its lift changes, so that old runs say little of it."""
+REFRESH_AFTER = 25
+"""Runs after which is read anew which items are on probation, where no outcome that this process recorded came before."""
+MAX_REMEMBERED = 1_000
+"""Scopes and owners of which it is kept at once who is on probation."""
+MAX_CASES = 1_000
+"""Newest cases of a scope among which the tool of a piece of advice is looked for."""
+QUARANTINE = "quarantine"
+"""Who takes an item out of use where nobody did."""
+BEGIN_ANEW = frozenset({"edited", "state_set", "restored"})
+"""Changes of an item after which it is judged by the runs since: it says something else, or somebody has looked at it."""
+FROM_CASES = "cases"
+"""The source of an experience that stands for the cases of a tool: it has a state, and no words that are told."""
+
+
+class Quarantined(Value, frozen=True, kw_only=True):
+    """An item that was taken out of use, and why."""
+
+    item_id: str
+    kind: str
+    reason: str
+
+
+class Credit:
+    """Reads what a memory's runs were told and how they went, and draws conclusions; every answer reads a bounded number of rows."""
+
+    def __init__(self, memories: LearningStore) -> None:
+        self.memories = memories
+        self._known: OrderedDict[tuple[str, str | None], tuple[frozenset[str], int]] = OrderedDict()
+
+    async def lift(self, scope: str, *, uid: str | None, window: int = WINDOW) -> Lift:
+        """Return the lift of all advice together over the newest `window` runs of a scope and owner."""
+        return memory_lift(await self.memories.uses(scope=scope, uid=uid, limit=window), scope)
+
+    async def items(self, scope: str, *, uid: str | None, window: int = WINDOW) -> list[ItemLift]:
+        """Return the lift of each item that these runs were told or spared, the most used first.
+
+        What a person put back into use is judged by the runs since.
+        """
+        return await self._judged(await self.memories.uses(scope=scope, uid=uid, limit=window), scope, uid)
+
+    async def both(self, scope: str, *, uid: str | None, window: int = WINDOW) -> tuple[Lift, list[ItemLift]]:
+        """Return `lift` and `items` of the same runs, read once."""
+        uses = await self.memories.uses(scope=scope, uid=uid, limit=window)
+        return memory_lift(uses, scope), await self._judged(uses, scope, uid)
+
+    async def scopes(self, *, uid: str | None, window: int = WINDOW) -> list[str]:
+        """Return the scopes of the newest `window` runs of an owner."""
+        return sorted({use.scope for use in await self.memories.uses(uid=uid, limit=window)})
+
+    async def item(self, item_id: str, *, uid: str | None, window: int = WINDOW) -> ItemLift | None:
+        """Return the lift of one item, in the scope in which it was used last; None where no run was told or spared it."""
+        used = await self.memories.uses(item_id=item_id, uid=uid, limit=1)
+        if not used:
+            return None
+        return next((item for item in await self.items(used[0].scope, uid=used[0].uid, window=window) if item.item_id == item_id), None)
+
+    async def review(self, trace_id: str, *, uid: str | None) -> list[Quarantined]:
+        """Take out of use the items of a run that do harm, now that its outcome is known; return them. The same again does nothing more.
+
+        It costs nothing where the run says nothing against its items.
+        """
+        found = await self.memories.uses(trace_id=trace_id, uid=uid, limit=1)
+        if not found:
+            return []
+        use = found[0]
+        self._known.pop((use.scope, use.uid), None)
+        accused = {item.item_id for item in use.items if _speaks_against(use, item)}
+        if not accused:
+            return []
+        harmful = [item for item in await self.items(use.scope, uid=use.uid) if item.item_id in accused and item.stage == "quarantine"]
+        done = [await self._quarantine(item, use) for item in harmful]
+        return [one for one in done if one is not None]
+
+    async def on_probation(self, scope: str, *, uid: str | None) -> frozenset[str]:
+        """Return the ids of items that the toss of a coin decides about.
+
+        It may be behind what other processes recorded by `REFRESH_AFTER` runs: that is no fault, since each run records the
+        chance by which its items were drawn.
+        """
+        known = self._known.pop((scope, uid), None)
+        if known is None or known[1] >= REFRESH_AFTER:
+            known = (frozenset(item.item_id for item in await self.items(scope, uid=uid) if item.stage == "probation"), 0)
+        self._known[scope, uid] = (known[0], known[1] + 1)
+        if len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
+        return known[0]
+
+    async def _judged(self, uses: list[Use], scope: str, uid: str | None) -> list[ItemLift]:
+        return [await self._since_a_persons_word(item, uses, uid) for item in item_lifts(uses, scope)]
+
+    async def _since_a_persons_word(self, item: ItemLift, uses: list[Use], uid: str | None) -> ItemLift:
+        """Return an item judged by the runs since somebody last changed it: a restored or edited one begins anew."""
+        if item.stage == "trusted":
+            return item
+        changes = await self.memories.history(item_id=item.item_id, uid=uid)
+        moments = [change["at"] for change in changes if change["change"] in BEGIN_ANEW and change["by"] != QUARANTINE]
+        if not moments:
+            return item
+        since = max(moments)
+        return item_standing(item, [chance for use in uses if use.at > since for chance in _chances(use, item.item_id)])
+
+    async def _quarantine(self, item: ItemLift, use: Use) -> Quarantined | None:
+        lift = item.lift
+        reason = (
+            f"runs went worse with it: {lift.told} told it went well in {_percent(lift.told_mean)}, "
+            f"{lift.withheld} that it was withheld from in {_percent(lift.withheld_mean)} (e-value {item.harm:.0f})"
+        )
+        found = await self.memories.get(item.item_id, uid=use.uid)
+        if found is None and item.kind == "advice":
+            found = await self._stand_in(item.item_id, use)
+        if not isinstance(found, Experience) or found.state != "active":
+            return None
+        try:
+            await self.memories.set_state(item.item_id, "shadow", by=QUARANTINE, reason=reason, uid=use.uid)
+        except ExperienceNotFound:
+            return None  # forgotten meanwhile
+        return Quarantined(item_id=item.item_id, kind=item.kind, reason=reason)
+
+    async def _stand_in(self, item_id: str, use: Use) -> Experience | None:
+        """Record an experience for the cases of a tool, so that it has a state that people can see and change."""
+        cases = await self.memories.cases(uid=use.uid, scopes=[use.scope], limit=MAX_CASES)
+        tool = next((case.tool for case in cases if item_id_of(use.scope, use.uid, case.tool) == item_id), None)
+        if tool is None:
+            return None
+        experience = Experience.create(
+            use.scope, "what was tried on such requests, and how it ended", f"use {tool}", source=FROM_CASES, experience_id=item_id, uid=use.uid
+        )
+        await self.memories.add_experience(experience)
+        return experience
+
+
+def _chances(use: Use, item_id: str) -> list[Chance]:
+    return [chance for item in use.items if item.item_id == item_id and (chance := item_chance(use, item)) is not None]
+
+
+def _speaks_against(use: Use, item: Used) -> bool:
+    """Whether a run adds to the evidence that an item does harm: it was told and went badly, or spared and went well."""
+    if use.outcome is None or item.arm not in {"injected", "withheld"}:
+        return False
+    return (use.outcome < 0.5) == (item.arm == "injected")  # noqa: PLR2004  # half
+
+
+def _percent(share: float | None) -> str:
+    return "no case" if share is None else f"{100 * share:.0f} %"
