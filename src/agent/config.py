@@ -1,6 +1,6 @@
 """Settings of a runner, and the result of a single call."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,6 +9,9 @@ from agent.models.policy import Policy
 
 ANONYMOUS = "anonymous"
 """The tenant of the library and the command line where no uid is given."""
+
+Embed = Callable[[list[str]], Sequence[Sequence[float]] | Awaitable[Sequence[Sequence[float]]]]
+"""Gives a vector for each text, all of one length; a plain function runs in a thread."""
 
 STORED_SETTINGS = frozenset(
     {
@@ -33,7 +36,15 @@ class AgentConfig:
     memory_placement: Literal["user", "system"] = "user"
     memory_limit: int = 5  # experiences, and skills, that one run reads at most
     memory_max_chars: int = 8_000  # of the memory block
+    memory_max_tokens: int = 1_000  # about, of the experiences in it together
+    memory_max_rule_chars: int = 1_000  # of one experience; more is cut
     memory_timeout_s: float = 2.0  # then the run goes on without memory, and says so
+    project: str | None = None  # its memory, the scope "project:NAME", is read besides those of the agent's type, the user and all
+    withhold: float = 0.1  # share of runs whose advice is held back at random, so that its effect can be measured; 0: none
+    withhold_from: int = 50  # the run of a scope and owner from which on that is done, counted among those that there is advice for
+    withhold_rules: bool = False  # whether rules in a person's own words are held back, too
+    withhold_seed: int | str = 0  # with the id of a run it decides
+    embed: Embed | None = None  # texts to vectors: likeness is then the mean of BM25 and cosine. Try it on your own runs first
     parallel_tools: int = 8  # calls of one run that run at once
     tool_timeout_s: float | None = 120.0  # for tools that name none; None: no bound
     max_state_attempts: int = 10  # how often a transactional tool runs whose states others change meanwhile

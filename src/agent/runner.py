@@ -26,6 +26,7 @@ from agent.errors import BadInput
 from agent.events import AgentEvent
 from agent.llm.contract import LLMCall
 from agent.memory.memory import Memory
+from agent.memory.wishes import checked_wishes
 from agent.models.approval import Approval
 from agent.storage.protocols import MemoryStore, StateStore, TraceStore
 from agent.storage.unicode import is_unicode
@@ -75,10 +76,17 @@ class AgentRunner:
 
     def _bounds(self, limits: Mapping[str, Any] | None, output_type: Any) -> tuple[dict[str, Any], OutputChecker | None]:
         """Return the limits of a run, and what checks its answer."""
+        self._model()
         bounds = {**checked_limits(self.config.limits), **checked_limits(limits)}
         if output_type is None:
             return bounds, None
         return {"max_output_repairs": self.config.max_output_repairs, **bounds}, checker_of(output_type)
+
+    async def _asked_of_memory(self, enable_memory: bool | None, memory: Any, uid: str | None) -> dict[str, Any]:
+        """Return whether a run reads memory, and what it asks of it."""
+        is_on = bool(self.config.enable_memory if enable_memory is None else enable_memory) and self.memory_store is not None
+        wishes = {} if memory is None else await checked_wishes(memory, self.memory_store, uid=tenant(uid), is_on=is_on)
+        return {"enable_memory": is_on, "memory": wishes}
 
     async def call(
         self,
@@ -124,19 +132,19 @@ class AgentRunner:
         output_type: Any = None,
         deps: Any = None,
         limits: Mapping[str, Any] | None = None,
+        memory: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[AgentEvent]:
         """Run an agent on a task and yield its events, the last one an ending.
 
-        `task` is text, or content parts with images. Keywords beyond these go to the model; those in
-        `agent.config.STORED_SETTINGS` are stored with the run, others (keys, clients) never. `output_type` (a pydantic model, a
-        dataclass, a TypedDict, a JSON schema) is the form of the answer: as plain data it is `output` of the `conclusion`.
+        `task` is text, or content parts with images. Keywords beyond these go to the model; those in `agent.config.STORED_SETTINGS` are stored
+        with the run, others (keys, clients) never. `output_type` (a pydantic model, a dataclass, a TypedDict, a JSON schema) is the form of the
+        answer: as plain data it is `output` of the `conclusion`. `memory` names ids: `pinned` are told in any case, `excluded` are not.
 
         Raises:
-            BadInput, DailyLimitReached: an argument cannot be used, or not today; nothing was recorded.
+            BadInput, ExperienceNotFound, DailyLimitReached: an argument cannot be used, or not today; nothing was recorded.
             Exception: what failed the run, after its `trace_failed` event.
         """
-        self._model()
         config, (bounds, output) = self.config, self._bounds(limits, output_type)
         request = Request(
             task=task,
@@ -147,7 +155,7 @@ class AgentRunner:
             agent_type=agent_type or config.agent_type,
             uid=tenant(uid),
             max_iterations=_bound(max_iterations if max_iterations is not None else bounds.get("max_iterations", config.max_iterations)),
-            enable_memory=bool(config.enable_memory if enable_memory is None else enable_memory) and self.memory_store is not None,
+            **await self._asked_of_memory(enable_memory, memory, uid),
             auto_execute_tools=bool(config.auto_execute_tools if auto_execute_tools is None else auto_execute_tools),
             conversation_id=conversation_id,
             limits=bounds,

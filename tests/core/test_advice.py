@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.advice import FIRM, FIRM_UNPROVEN, HALF_LIFE, UNKNOWN, WORTH_A_WORD, Advice, advise, item_id_of, weight_of
-from agent.models.learning import Case, Found, Signal
+from agent.core.advice import FIRM, FIRM_UNPROVEN, HALF_LIFE, UNKNOWN, WORTH_A_WORD, advise, item_id_of, weight_of
+from agent.models.learning import Advice, Case, Found, Signal
 from agent.models.value import replace
 
 TOOLS = ["a", "b", "c"]

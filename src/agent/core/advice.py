@@ -6,16 +6,19 @@ public data set (bench/learning); none is fitted to a user's own.
 """
 
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any
 
 from agent.core.quoting import one_line
 from agent.core.wording import wording
 from agent.models.json_text import json_of
-from agent.models.learning import Case, Found
+from agent.models.learning import Advice, Case, Form, Found, ToolRecord
 from agent.models.value import Value
 
+TELLING = 0.01
+"""The weight, as a part of the heaviest, from which on a case is named among those that decided."""
 CASES = 50
 """How many cases, those that fit best, a store is asked for and have a vote."""
 SHARPNESS = 4
@@ -55,33 +58,6 @@ PROOF = frozenset({"positive", "approved", "resolved", "outcome", "score"})
 CHOSEN = frozenset({"correction", "edited"})
 """Signals in which somebody wrote the arguments down."""
 
-Form = Literal["instruction", "evidence", "none"]
-
-
-class ToolRecord(Value, frozen=True):
-    """How a tool did on tasks like this one."""
-
-    tool: str
-    share: float  # 0..1: of the votes, with that for "none of these"
-    worked: int = 0  # near cases for it …
-    failed: int = 0  # … and against it
-    item_id: str = ""  # of the experience (scope and tool) that people see
-
-
-class Advice(Value, frozen=True, kw_only=True):
-    """What the cases come to. `text` is one line for the model, "" where memory abstains."""
-
-    form: Form = "none"
-    records: tuple[ToolRecord, ...] = ()  # those told; where it abstains, the best
-    arguments: dict[str, Any] = {}  # of the first tool, on which its cases agree
-    case_ids: tuple[str, ...] = ()  # all that had a vote, the most telling first
-    text: str = ""
-
-    @property
-    def share(self) -> float:
-        """The best tool's share of the votes; 0 without any."""
-        return self.records[0].share if self.records else 0.0
-
 
 class _Vote(Value, frozen=True):
     case: Case
@@ -90,12 +66,18 @@ class _Vote(Value, frozen=True):
 
 
 ABSTAINED = Advice()
+_ITEM_ID = re.compile("c-[0-9a-f]{10}").fullmatch
 
 
 def item_id_of(scope: str, uid: str | None, tool: str) -> str:
     """Return the id under which the cases of a scope, an owner and a tool are one experience."""
     key = "\0".join((scope, "" if uid is None else f"={uid}", tool))
     return f"c-{blake2b(key.encode(errors='surrogatepass'), digest_size=5).hexdigest()}"
+
+
+def is_item_id(item_id: str) -> bool:
+    """Return whether an id has the form of those of `item_id_of`."""
+    return _ITEM_ID(item_id) is not None
 
 
 def advise(
@@ -119,12 +101,13 @@ def advise(
     if not votes:
         return ABSTAINED
     records = [record for record in _records(votes, scope, uid) if offered is None or record.tool in offered]
+    case_ids = tuple(vote.case.case_id for vote in votes if vote.weight >= votes[0].weight * TELLING)
     if not records:
-        return Advice(case_ids=tuple(vote.case.case_id for vote in votes))
+        return Advice(case_ids=case_ids)
     told, form = _told(records, votes)
     arguments = _agreed([vote for vote in votes if vote.case.tool == told[0].tool]) if form == "instruction" else {}
     text = "" if form == "none" else _text(form, told, arguments, _like(votes, {record.tool for record in told}), language)
-    return Advice(form=form, records=tuple(told), arguments=arguments, case_ids=tuple(vote.case.case_id for vote in votes), text=text)
+    return Advice(form=form, records=tuple(told), arguments=arguments, case_ids=case_ids, text=text)
 
 
 def trust(case: Case) -> float:

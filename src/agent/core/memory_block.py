@@ -1,37 +1,40 @@
 """The block of text in which a run is told what memory has for it."""
 
-import html
 from collections.abc import Sequence
 
+from agent.core.quoting import one_line, plain_lines
 from agent.core.wording import wording
 from agent.models.memory import Experience, Skill
 
+MAX_ID_CHARS = 100
+"""Of an item's id, as the model is shown it."""
 
-def block_of(skills: Sequence[Skill], experiences: Sequence[Experience], *, language: str, placement: str, max_chars: int) -> str:
-    """Return the text that the model is given; "" where there is nothing. Each experience is one line with its id.
+
+def block_of(
+    skills: Sequence[Skill], experiences: Sequence[Experience], *, language: str, placement: str, max_chars: int, max_rule_chars: int, advice: str = ""
+) -> str:
+    """Return the text that the model is given; "" where there is nothing. Each experience is one line with its id; so is `advice`, a line already.
 
     `placement` "user" puts it into a block that says what it is; "system" gives the seed's plain form.
     """
-    if not skills and not experiences:
+    lines = [f"- {advice}"] if advice else []
+    lines += [line_of(experience, max_chars=max_rule_chars) for experience in experiences]
+    if not skills and not lines:
         return ""
     parts: list[str] = []
     if skills:
-        parts.append(f"## {wording('memory_skills', language)}\n" + "\n\n".join(_plain(skill.to_prompt_text()) for skill in skills))
-    if experiences:
-        lines = [f"- [{e.experience_id}] {_one_line(e.to_prompt_text())}" for e in experiences]
-        parts.append(f"## {wording('memory_experiences', language)}\n" + "\n".join(lines))
+        parts.append(f"## {wording('memory_skills', language)}\n" + "\n\n".join(plain_lines(skill.to_prompt_text()) for skill in skills))
+    if lines:
+        head = f"## {wording('memory_experiences', language)}\n" if skills or placement == "system" else ""
+        parts.append(head + "\n".join(lines))
     text = "\n\n".join(parts)
     if len(text) > max_chars:
         text = text[:max_chars] + wording("cut", language, left=len(text) - max_chars)
     if placement == "system":
         return text
-    return f"<memory>\n{wording('memory_head', language)}\n\n{text}\n</memory>"
+    return f"<memory>\n{wording('memory_head', language)}\n{text}\n</memory>"
 
 
-def _plain(text: str) -> str:
-    """Return text that cannot close the block it stands in."""
-    return html.escape(text, quote=False)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(_plain(text).split())
+def line_of(experience: Experience, *, max_chars: int) -> str:
+    """Return the line of an experience: its id, and its words as they were said."""
+    return f"- [{one_line(experience.experience_id, max_chars=MAX_ID_CHARS)}] {one_line(experience.to_prompt_text(), max_chars=max_chars)}"

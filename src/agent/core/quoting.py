@@ -1,4 +1,4 @@
-"""A stranger's words in one line: they cannot close the block that they stand in, nor look like another line of it."""
+"""A stranger's words in a prompt: they cannot close the block that they stand in, hide anything, or look like another line of it."""
 
 import html
 import re
@@ -21,3 +21,8 @@ def one_line(text: str, *, max_chars: int) -> str:
     if len(plain) > max_chars or len(text) > 4 * max_chars:
         plain = plain[: max_chars - 1].rstrip() + CUT
     return html.escape(_HALVES.sub("\ufffd", plain), quote=False)
+
+
+def plain_lines(text: str) -> str:
+    """Return a text of several lines in which nothing is hidden and nothing closes a block; its lines stay."""
+    return html.escape("\n".join(_HALVES.sub("\ufffd", _UNSEEN.sub(" ", line)).rstrip() for line in text.split("\n")), quote=False)

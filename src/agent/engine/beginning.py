@@ -41,6 +41,7 @@ class Request(Value, frozen=True, kw_only=True):
     conversation_id: str | None
     limits: dict[str, Any]
     keywords: dict[str, Any]
+    memory: Mapping[str, Any] = {}  # items by their ids that are told in any case, or not
     output: OutputChecker | None = None
     untrusted: tuple[Source, ...] = ()  # where untrusted words in what it goes on from came from
     cut: tuple[CutResult, ...] = ()  # results in what it goes on from that can be read on
@@ -84,6 +85,8 @@ def input_of(request: Request, tools: ToolRegistry, redactor: Redactor, config: 
         max_iterations=request.max_iterations,
         auto_execute_tools=request.auto_execute_tools,
         enable_memory=request.enable_memory,
+        memory=dict(request.memory),
+        project=config.project if request.enable_memory else None,
         memory_placement=config.memory_placement,
         continues={"trace_id": continues[0], "sequence": continues[1]} if continues else None,
         limits=request.limits,
@@ -120,6 +123,7 @@ def subrun_request(shop: Shop, state: RunState, tool: Tool, arguments: Mapping[s
         uid=tenant(uid),
         max_iterations=bound,
         enable_memory=shop.memories is not None and (spec.memory == "own" or (is_parents and asked.enable_memory)),
+        memory=asked.memory if is_parents else {},
         auto_execute_tools=asked.auto_execute_tools,
         conversation_id=None,
         limits=limits,

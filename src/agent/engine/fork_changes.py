@@ -101,12 +101,14 @@ async def _memory(shop: Shop, state: RunState, changes: Mapping[str, Any], uid: 
     read = state.memory
     if "memory" not in changes and read is None:
         raise BadInput("memory was not read yet where the run is forked: fork at its memory_read step, or after it")
-    known = _known(read)
+    known, advice = _known(read), _advice(read) if "memory" not in changes else {}
     items = list(known.values()) if "memory" not in changes else [await _item(shop, known, item, uid) for item in _list(given)]
     for item_id in excluded:
-        if item_id not in known and not any(_id_of(item) == item_id for item in items):
-            raise BadInput(f"memory gave the run nothing with the id {item_id!r}; it gave {', '.join(known) or 'nothing'}")
-    return {"memory": _rendered(shop, state, [item for item in items if _id_of(item) not in excluded]).to_data()}
+        if item_id not in known and item_id not in _tools_of(advice) and not any(_id_of(item) == item_id for item in items):
+            raise BadInput(f"memory gave the run nothing with the id {item_id!r}; it gave {', '.join([*_tools_of(advice), *known]) or 'nothing'}")
+    if set(excluded) & set(_tools_of(advice)):
+        advice = {}
+    return {"memory": _rendered(shop, state, [item for item in items if _id_of(item) not in excluded], advice).to_data()}
 
 
 def _ids(given: Any, what: str) -> list[str]:
@@ -130,6 +132,16 @@ def _known(read: said.MemoryRead | None) -> dict[str, Experience | Skill]:
     return {**{skill.skill_id: skill for skill in skills}, **{experience.experience_id: experience for experience in experiences}}
 
 
+def _advice(read: said.MemoryRead | None) -> dict[str, Any]:
+    """Return the advice that the run was told."""
+    return read.advice if read is not None and read.arm == "injected" else {}
+
+
+def _tools_of(advice: Mapping[str, Any]) -> list[str]:
+    """Return the ids of what advice is about, one for each tool."""
+    return [str(record.get("item_id")) for record in advice.get("records", ()) if isinstance(record, dict)]
+
+
 def _id_of(item: Experience | Skill) -> str:
     return item.skill_id if isinstance(item, Skill) else item.experience_id
 
@@ -149,17 +161,27 @@ async def _item(shop: Shop, known: Mapping[str, Experience | Skill], given: Any,
     return found
 
 
-def _rendered(shop: Shop, state: RunState, items: Sequence[Experience | Skill]) -> said.MemoryRead:
+def _rendered(shop: Shop, state: RunState, items: Sequence[Experience | Skill], advice: dict[str, Any]) -> said.MemoryRead:
     asked = state.input
     assert asked is not None
     skills, experiences = [i for i in items if isinstance(i, Skill)], [i for i in items if isinstance(i, Experience)]
-    block = block_of(skills, experiences, language=asked.language, placement=asked.memory_placement, max_chars=shop.config.memory_max_chars)
+    block = block_of(
+        skills,
+        experiences,
+        language=asked.language,
+        placement=asked.memory_placement,
+        max_chars=shop.config.memory_max_chars,
+        max_rule_chars=shop.config.memory_max_rule_chars,
+        advice=str(advice.get("text", "")),
+    )
     return said.MemoryRead(
         skills_count=len(skills),
         experiences_count=len(experiences),
         skills=[skill.to_dict() for skill in skills],
         experiences=[experience.to_dict() for experience in experiences],
         block=shop.redactor.text(block),
+        advice=advice,
+        arm="injected" if advice else "none",
     )
 
 

@@ -1,51 +1,125 @@
 """What memory gives to a run: searched once, recorded once, and never a reason to fail."""
 
 import asyncio
-import inspect
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable
+from typing import TypeVar
 
 import agent.models.payloads as said
 from agent.config import AgentConfig
 from agent.core.memory_block import block_of
-from agent.models.memory import Experience, Skill
-from agent.storage.protocols import MemoryStore
+from agent.memory.choosing import Choice, as_noted, choose
+from agent.memory.finding import Probation, Wanted, find
+from agent.memory.likeness import Likeness
+from agent.models.learning import Use
+from agent.models.memory import Experience
+from agent.models.value import Value, replace
+from agent.storage.learning_port import LearningStore
+from agent.storage.protocols import MemoryCurator, MemoryStore
 
 logger = logging.getLogger("agent")
+T = TypeVar("T")
 
 
-async def recall(memories: MemoryStore, config: AgentConfig, *, asked: said.Input, scope: str, query: str, uid: str | None) -> said.MemoryRead:
-    """Return what memory has on a task. A failure or the deadline gives an empty one that says so."""
+class Sources(Value, frozen=True, kw_only=True):
+    """Where a runner's memory comes from."""
+
+    memories: MemoryStore
+    config: AgentConfig
+    likeness: Likeness
+    probation: Probation | None = None
+
+
+class Failed(Value, frozen=True):
+    """Why the memory did not answer."""
+
+    why: str
+
+
+async def recall(sources: Sources, wanted: Wanted, asked: said.Input) -> said.MemoryRead:
+    """Return what memory has for a run. A failure or the deadline gives an empty one that says so.
+
+    What it tells is noted in the memory first. Where that fails or takes too long the run is told all the same, and its step
+    says that the note is missing: `use_of` makes it.
+    """
+    until = asyncio.get_running_loop().time() + sources.config.memory_timeout_s
+    choice = await _guarded(_chosen(sources, wanted, asked.language), until)
+    if isinstance(choice, Failed):
+        logger.warning("memory could not be read, the run goes on without it: %s", choice.why)
+        return said.MemoryRead(error=choice.why)
+    if not isinstance(sources.memories, LearningStore):
+        return _read(sources.config, asked, choice, number=0)
+    use = Use(trace_id=wanted.trace_id, scope=wanted.scope, uid=wanted.uid, items=choice.items, arm=choice.arm, propensity=choice.propensity)
+    noted = await _guarded(sources.memories.record_use(use), until)
+    if isinstance(noted, Failed):
+        logger.warning("memory could not note what the run was told; the run goes on: %s", noted.why)
+        return replace(_read(sources.config, asked, choice, number=0), unrecorded=noted.why)
+    return _read(sources.config, asked, as_noted(choice, noted), number=noted.number)
+
+
+def use_of(read: said.MemoryRead, *, trace_id: str, scope: str, uid: str | None) -> Use:
+    """Return what the memory is to note of a run, from the run's own step: for where that did not succeed at its time.
+
+    Raises:
+        BadInput: the step says something else.
+    """
+    return Use.from_dict({"trace_id": trace_id, "scope": scope, "uid": uid, "items": read.items, "arm": read.arm, "propensity": read.propensity})
+
+
+async def _chosen(sources: Sources, wanted: Wanted, language: str) -> Choice:
+    """Return what the run is to be told. Advice that somebody took out of use is left out: the experience under its id is not active then."""
+    config, memories = sources.config, sources.memories
+    found = await find(memories, wanted, limit=config.memory_limit, likeness=sources.likeness, probation=sources.probation)
+    silenced: set[str] = set()
+    checked: set[str] = set()
+    while True:
+        choice = choose(found, wanted, config, language=language, silenced=silenced)
+        new = {record.item_id for record in choice.advice.records} - checked
+        if not new or not isinstance(memories, MemoryCurator):
+            return choice
+        items = {item_id: await memories.get(item_id, uid=wanted.uid) for item_id in sorted(new)}
+        checked |= new
+        silenced |= {item_id for item_id, item in items.items() if isinstance(item, Experience) and item.state != "active"}
+        if not silenced & new:
+            return choice
+
+
+async def _guarded(work: Awaitable[T], until: float) -> T | Failed:
+    """Return what comes of `work`, or why nothing did; only who cancels this task itself is obeyed."""
     try:
-        async with asyncio.timeout(config.memory_timeout_s):
-            skills: list[Skill] = list(await _search(memories.search_skills, scope, query, uid, config.memory_limit))
-            experiences: list[Experience] = list(await _search(memories.search_experiences, scope, query, uid, config.memory_limit))
-        return said.MemoryRead(
-            skills_count=len(skills),
-            experiences_count=len(experiences),
-            skills=[skill.to_dict() for skill in skills],
-            experiences=[experience.to_dict() for experience in experiences],
-            block=block_of(skills, experiences, language=asked.language, placement=asked.memory_placement, max_chars=config.memory_max_chars),
-        )
+        async with asyncio.timeout_at(until):
+            return await work
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        return _without(error)  # nobody here asked for it: it came from within
+        return Failed(f"{type(error).__name__}: {error}")  # nobody here asked for it: it came from within
+    except TimeoutError:
+        return Failed("memory took too long")
     except Exception as error:  # noqa: BLE001  memory helps; it never stops a run
-        return _without(error)
+        return Failed(f"{type(error).__name__}: {error}")
 
 
-def _without(error: BaseException) -> said.MemoryRead:
-    logger.warning("memory could not be read, the run goes on without it: %s: %s", type(error).__name__, error)
-    told = "memory took too long" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
-    return said.MemoryRead(error=told)
-
-
-async def _search(search: Callable[..., Any], scope: str, query: str, uid: str | None, limit: int) -> Any:
-    """Call a memory store's search; one with the seed's signature knows no uid and no limit."""
-    known = inspect.signature(search).parameters
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
-    extra = {name: value for name, value in (("uid", uid), ("limit", limit)) if takes_any or name in known}
-    return await search(scope, query, **extra)
+def _read(config: AgentConfig, asked: said.Input, choice: Choice, *, number: int) -> said.MemoryRead:
+    advice = choice.advice
+    block = block_of(
+        choice.skills,
+        choice.experiences,
+        language=asked.language,
+        placement=asked.memory_placement,
+        max_chars=config.memory_max_chars,
+        max_rule_chars=config.memory_max_rule_chars,
+        advice=advice.text if choice.arm == "injected" else "",
+    )
+    return said.MemoryRead(
+        skills_count=len(choice.skills),
+        experiences_count=len(choice.experiences),
+        skills=[skill.to_dict() for skill in choice.skills],
+        experiences=[experience.to_dict() for experience in choice.experiences],
+        block=block,
+        items=[one.to_dict() for one in choice.items],
+        advice=advice.to_dict() if advice.form != "none" else {},
+        arm=choice.arm,
+        propensity=choice.propensity,
+        run_number=number,
+    )

@@ -1,11 +1,13 @@
 """What memory learns from: cases (what was tried and how it ended), and uses (what a run was told, and how it went)."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
 from agent.clock import now
+from agent.errors import BadInput
 from agent.models.memory import Experience, Skill
 from agent.models.value import Value
 
@@ -52,6 +54,11 @@ class Used(Value, frozen=True, kw_only=True):
     arm: Arm = "injected"
     propensity: float = 1.0  # the chance that it had of being told
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
+
 
 class Use(Value, frozen=True, kw_only=True):
     """What memory did for one run, one to a trace. `outcome` is known once somebody or something said how the run went."""
@@ -68,9 +75,54 @@ class Use(Value, frozen=True, kw_only=True):
     outcome_from: Signal | None = None
     outcome_by: str | None = None
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Use":
+        """Return the use that plain JSON data say.
+
+        Raises:
+            BadInput: they say none.
+        """
+        try:
+            return msgspec.convert(data, cls)
+        except (msgspec.ValidationError, TypeError) as error:
+            raise BadInput(f"this is no use of memory: {error}") from error
+
 
 class Found(Value, frozen=True):
     """An item that fits a query, and how well: 0 not at all, about 1 as well as the query itself."""
 
     item: Experience | Skill | Case
     score: float
+
+
+Form = Literal["instruction", "evidence", "none"]
+
+
+class ToolRecord(Value, frozen=True):
+    """How a tool did on tasks like this one."""
+
+    tool: str
+    share: float  # 0..1: of the votes, with that for "none of these"
+    worked: int = 0  # near cases for it …
+    failed: int = 0  # … and against it
+    item_id: str = ""  # of the experience (scope and tool) that people see
+
+
+class Advice(Value, frozen=True, kw_only=True):
+    """What the cases come to. `text` is one line for the model, "" where memory abstains."""
+
+    form: Form = "none"
+    records: tuple[ToolRecord, ...] = ()  # those told; where it abstains, the best
+    arguments: dict[str, Any] = {}  # of the first tool, on which its cases agree
+    case_ids: tuple[str, ...] = ()  # whose votes told, the heaviest first
+    text: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
+
+    @property
+    def share(self) -> float:
+        """The best tool's share of the votes; 0 without any."""
+        return self.records[0].share if self.records else 0.0

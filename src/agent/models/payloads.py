@@ -63,6 +63,8 @@ class Input(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     max_iterations: int | None = None
     auto_execute_tools: bool = True
     enable_memory: bool = False  # memory is read before the first model call
+    memory: dict[str, Any] = {}  # what the caller asked of it: "pinned" and "excluded", ids
+    project: str | None = None  # whose memory is read besides
     memory_placement: str = "user"
     continues: dict[str, Any] | None = None  # {"trace_id", "sequence"}: messages go on from there
     limits: dict[str, Any] = {}
@@ -87,6 +89,12 @@ class MemoryRead(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     experiences: list[dict[str, Any]] = []
     block: str = ""
     error: str | None = None  # memory failed; the run went on without it
+    items: list[dict[str, Any]] = []  # all that fitted, as in models.learning.Used: also what was withheld, only logged, or left out
+    advice: dict[str, Any] = {}  # as in core.advice.Advice: what the cases came to, also where it was withheld
+    arm: str = "none"  # of the advice: injected, withheld; none: there was nothing to tell
+    propensity: float = 1.0  # the chance that it had of being told
+    run_number: int = 0  # of the runs of its scope and owner; 0: not counted
+    unrecorded: str | None = None  # why the memory could not note this use: these items are known from here alone
 
 
 class LlmCall(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
