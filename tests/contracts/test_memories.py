@@ -10,7 +10,6 @@ from agent.storage.protocols import MemoryCurator, MemoryStore
 from agent.storage.ram.memories import RamMemoryStore
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.memories import SqliteMemoryStore
-from agent.testing.contracts.curators import MemoryCuratorContract
 from agent.testing.contracts.learners import LearningStoreContract
 
 
@@ -20,9 +19,9 @@ class TestRam(LearningStoreContract):
         return RamMemoryStore()
 
 
-class TestSqlite(MemoryCuratorContract):
+class TestSqlite(LearningStoreContract):
     @pytest.fixture
-    async def store(self, tmp_path: Path) -> AsyncIterator[MemoryCurator]:
+    async def store(self, tmp_path: Path) -> AsyncIterator[LearningStore]:
         database = await Database.open(tmp_path / "memory.db")
         yield SqliteMemoryStore(database)
         await database.close()

@@ -57,7 +57,7 @@ async def filled(database: Database) -> SqliteMemoryStore:
         ("update memory_log set number=9 where number=4", "entry 5"),
         ("delete from memory_log where number=1", "entry 2"),
         ("delete from memory_log where number=6", "no entry says that it was forgotten"),
-        ("delete from memory_log where number>=4", "memory_item"),
+        ("delete from memory_log where number>=4", "memory_shelf"),
         ("delete from memory_item", "memory_item"),
         ("update memory_item set state='active'", "memory_item"),
         ("update memory_item set data=(select max(data) from memory_item)", "memory_item"),

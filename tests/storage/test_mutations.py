@@ -26,7 +26,20 @@ from agent.testing.scripted import ScriptedLLM, asks, tool_request
 from agent.tools.registry import ToolRegistry
 
 FLIPS = int(os.environ.get("SEASONED_FLIPS", "250"))
-TABLES = ("trace", "step", "step_name", "blob", "blob_use", "memory_log", "memory_item", "memory_shelf", "memory_posting")
+TABLES = (
+    "trace",
+    "step",
+    "step_name",
+    "blob",
+    "blob_use",
+    "memory_log",
+    "memory_item",
+    "memory_shelf",
+    "memory_posting",
+    "memory_origin",
+    "memory_use",
+    "memory_used",
+)
 
 
 async def filled(path: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from agent.errors import BadInput
 from agent.models.memory import Experience
 from agent.models.value import replace
 from agent.storage.learning_port import Sources
-from agent.storage.memory_log import CARRYING, Change, Item, applied, checked_name, decode, encode, origin_of, origins_of, says
+from agent.storage.memory_log import WHOLE, Change, Item, applied, checked_name, encode, origin_of, origins_of, says
 from agent.storage.memory_rules import Ledger, write
 from agent.storage.memory_uses import UseLedger
 
@@ -61,14 +61,15 @@ def forget_from(ledger: SourceLedger, sources: Sources, *, at: datetime, by: str
     plan = planned(ledger, _checked(sources))
     if is_dry_run:
         return plan.removed
+    items = {item_id: ledger.find(item_id) for item_id in plan.fates}
+    told = {trace_id: ledger.find_use(trace_id) for trace_id in plan.uses}
     ledger.erase(list(plan.fates))
     for item_id, fate in plan.fates.items():
-        before = ledger.find(item_id)
+        before = items[item_id]
         if before is not None and fate is not None:
             write(ledger, before, Change(at=at, change="cut", item_id=item_id, uid=fate.uid, by=who, data=encode(fate)))
         elif before is not None:
             write(ledger, before, Change(at=at, change="forgotten", item_id=item_id, uid=before.uid, by=who))
-    told = {trace_id: ledger.find_use(trace_id) for trace_id in plan.uses}
     ledger.erase_uses(plan.uses)
     for trace_id, use in told.items():
         ledger.record_use(Change(at=at, change="use_forgotten", item_id=trace_id, uid=use.use.uid if use is not None else None, by=who), None)
@@ -128,9 +129,8 @@ def _life(ledger: SourceLedger, item_id: str) -> tuple[list[_Version], Item | No
     now: Item | None = None
     for change in ledger.changes_of(item_id):
         now = applied(now, change)
-        is_new = change.data is not None and change.change in CARRYING and change.change != "state_set"
-        if is_new or change.change == "promoted":
-            versions += [_Version(decode(change.data) if change.data is not None else now, change.uid)] if now is not None else []
+        if now is not None and (change.change in WHOLE or change.change == "promoted"):
+            versions.append(_Version(now, change.uid))
     return versions, now
 
 

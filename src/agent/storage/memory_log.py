@@ -35,6 +35,8 @@ forgotten; the item without that, and all that earlier entries said of it is gon
 """
 CARRYING = frozenset({"added", "edited", "state_set", "restored", "cut", "used", "judged"})
 """Changes whose entry says more than its head, until that is forgotten."""
+WHOLE = frozenset({"added", "edited", "restored", "cut"})
+"""Those of them whose entry carries the whole item."""
 OF_USES = frozenset(get_args(UseChange))
 _ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")  # as `agent.ids` makes them
 
@@ -143,7 +145,7 @@ def told_of(number: int, change: Change, *, with_item: bool) -> dict[str, Any]:
     if change.change == "state_set" and change.data is not None:
         told |= msgspec.to_builtins(decode_state(change.data))
     if with_item:
-        told["item"] = msgspec.to_builtins(decode(change.data)) if change.change in _WHOLE and change.data is not None else None
+        told["item"] = msgspec.to_builtins(decode(change.data)) if change.change in WHOLE and change.data is not None else None
     return told
 
 
@@ -275,9 +277,6 @@ def checked_state(state: str) -> str:
     return state
 
 
-_WHOLE = frozenset({"added", "edited", "restored", "cut"})
-
-
 def encode_state(state: StateSet) -> bytes:
     """Return what a `state_set` carries."""
     return msgspec.msgpack.encode(state)
@@ -290,7 +289,7 @@ def decode_state(data: bytes) -> StateSet:
 
 def applied(item: Item | None, change: Change) -> Item | None:
     """Return the item after `change`; None: there is none (any more)."""
-    if change.change in _WHOLE:
+    if change.change in WHOLE:
         return decode(change.data) if change.data is not None else None
     if item is None or change.change == "forgotten":
         return None

@@ -10,7 +10,7 @@ from agent.core.text import tokens
 from agent.models.memory import Skill
 from agent.models.value import replace
 from agent.storage.memory_chain import Pledge, pledge
-from agent.storage.memory_log import OF_USES, Change, Item, decode, id_of, is_in_use, is_visible, kind_of, origins_of, says, searched_text
+from agent.storage.memory_log import OF_USES, WHOLE, Change, Item, decode, id_of, is_in_use, is_visible, kind_of, origins_of, says, searched_text
 from agent.storage.memory_search import Question
 from agent.storage.memory_uses import Told
 
@@ -202,7 +202,7 @@ class RamLedger:
 
     def _versions(self) -> Iterator[tuple[Change, Item]]:
         for change in self.changes:
-            if change.data is not None and change.change in {"added", "edited", "restored", "cut"}:
+            if change.data is not None and change.change in WHOLE:
                 yield change, decode(change.data)
 
 

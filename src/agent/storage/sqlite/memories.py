@@ -1,26 +1,25 @@
 """A memory in a SQLite file, beside the record of runs."""
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 from agent.clock import now as clock_now
 from agent.clock import to_ms
-from agent.core.rank import MIN_RELEVANCE, rank
-from agent.core.text import query_tokens
+from agent.core.rank import MIN_RELEVANCE
 from agent.errors import ExperienceNotFound
-from agent.models.learning import Case
+from agent.models.learning import Case, Found, Signal, Use
 from agent.models.memory import Experience, Skill
-from agent.storage import memory_rules
+from agent.storage import memory_forgetting, memory_learning, memory_rules, memory_uses
 from agent.storage.arguments import checks_arguments
-from agent.storage.memory_log import MAX_ITEM_BYTES, Item, ItemKind, checked_kind, is_visible, moment
+from agent.storage.learning_port import RunCount, Sources
+from agent.storage.memory_log import MAX_ITEM_BYTES, Item, is_visible, listed_kind, moment
+from agent.storage.memory_search import question
 from agent.storage.protocols import Verified
-from agent.storage.sqlite import memory_evidence
+from agent.storage.sqlite import memory_evidence, memory_queries
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.journal import empty_journal
-from agent.storage.sqlite.memory_tables import SqliteLedger, entries, items_of, matches, newest
-from agent.storage.sqlite.owners import owner_of
+from agent.storage.sqlite.memory_tables import SqliteLedger
 from agent.storage.sqlite.parts import Part, blank
 from agent.storage.unicode import findable
 
@@ -29,7 +28,7 @@ T = TypeVar("T")
 
 @checks_arguments()
 class SqliteMemoryStore:
-    """A `MemoryCurator` in a file. `now` is asked for the moment; what scores `min_relevance` or less is not found."""
+    """A `LearningStore` in a file. `now` is asked for the moment; what scores `min_relevance` or less is not found."""
 
     def __init__(
         self,
@@ -52,7 +51,7 @@ class SqliteMemoryStore:
         Raises:
             BadInput: it cannot be recorded, or its id is another owner's.
         """
-        at = moment(self._now())
+        at = self._moment()
         return await self._write(lambda ledger: memory_rules.add_experience(ledger, experience, at=at))
 
     async def add_skill(self, skill: Skill) -> str:
@@ -61,27 +60,42 @@ class SqliteMemoryStore:
         Raises:
             BadInput: it cannot be recorded, or its id is that of something else.
         """
-        at = moment(self._now())
+        at = self._moment()
         return await self._write(lambda ledger: memory_rules.add_skill(ledger, skill, at=at))
 
     async def search_experiences(self, scope: str, query: str, *, uid: str | None = None, limit: int = 5) -> list[Experience]:
         """Return active, valid experiences of the scope that fit the query, best first."""
         found = await self.ranked("experience", scope, query, uid=uid, limit=limit)
-        return [item for item, _ in found if isinstance(item, Experience)]
+        return [one.item for one in found if isinstance(one.item, Experience)]
 
     async def search_skills(self, scope: str, query: str, *, uid: str | None = None, limit: int = 5) -> list[Skill]:
         """Return active skills of the scope that fit the query, best first."""
         found = await self.ranked("skill", scope, query, uid=uid, limit=limit)
-        return [item for item, _ in found if isinstance(item, Skill)]
+        return [one.item for one in found if isinstance(one.item, Skill)]
 
-    async def ranked(self, kind: ItemKind, scope: str, query: str, *, uid: str | None = None, limit: int = 5) -> list[tuple[Item, float]]:
+    async def ranked(self, kind: str, scope: str, query: str, *, uid: str | None = None, limit: int = 5) -> list[Found]:
         """Return what the searches return, each with its score (see `core.rank`)."""
-        words = query_tokens(query)
-        if not words:
+        return await self.search(query, scopes=(scope,), kind=kind, uid=uid, limit=limit)
+
+    async def search(
+        self,
+        query: str,
+        *,
+        scopes: Sequence[str],
+        kind: str = "experience",
+        uid: str | None = None,
+        states: Sequence[str] = ("active",),
+        limit: int = 5,
+        floor: float | None = None,
+    ) -> list[Found]:
+        """Return what fits a query, best first; see `LearningStore`."""
+        least = self._min_relevance if floor is None else floor
+        now_ms = to_ms(self._now())
+        asked = question(query, scopes=scopes, kind=kind, uid=uid, states=states, now_ms=now_ms, limit=limit, floor=least)
+        if not asked.words or not asked.scopes:
             return []
-        place = {"kind": kind, "scope": findable(scope), "owner": _seen_by(uid), "now": to_ms(self._now())}
         await self._index()
-        return await self._part.read(lambda db: _best(db, words, place, floor=self._min_relevance, limit=max(limit, 0)))
+        return await self._part.read(lambda db: memory_queries.best(db, asked))
 
     async def get(self, item_id: str, *, uid: str | None = None) -> Experience | Skill | None:
         """Return an experience or skill by its id, or None (also where it is another uid's)."""
@@ -94,7 +108,7 @@ class SqliteMemoryStore:
         Raises:
             ExperienceNotFound: there is none (or it is another uid's).
         """
-        at = moment(self._now())
+        at = self._moment()
         await self._write(lambda ledger: memory_rules.retire(ledger, item_id, at=at, by=by, uid=uid))
 
     async def supersede(self, item_id: str, successor: Experience, *, by: str | None = None, uid: str | None = None) -> str:
@@ -104,7 +118,7 @@ class SqliteMemoryStore:
             ExperienceNotFound: there is none (or it is another uid's).
             BadInput: it was superseded by another, or the successor does not fit it.
         """
-        at = moment(self._now())
+        at = self._moment()
         return await self._write(lambda ledger: memory_rules.supersede(ledger, item_id, successor, at=at, by=by, uid=uid))
 
     async def promote(self, item_id: str, *, by: str, uid: str | None = None) -> None:
@@ -113,7 +127,7 @@ class SqliteMemoryStore:
         Raises:
             ExperienceNotFound: there is none (or it is another uid's).
         """
-        at = moment(self._now())
+        at = self._moment()
         await self._write(lambda ledger: memory_rules.promote(ledger, item_id, at=at, by=by, uid=uid))
 
     async def forget(self, item_id: str, *, by: str | None = None, uid: str | None = None) -> None:
@@ -124,13 +138,13 @@ class SqliteMemoryStore:
         Raises:
             ExperienceNotFound: there is none (or it is another uid's).
         """
-        at = moment(self._now())
+        at = self._moment()
         await self._write(lambda ledger: memory_rules.forget(ledger, item_id, at=at, by=by, uid=uid))
         await self._database.alone(empty_journal)
 
     async def history(self, *, uid: str | None = None, item_id: str | None = None) -> list[dict[str, Any]]:
-        """Return the log, oldest first: number, at, change, item_id, by, uid."""
-        return await self._part.read(lambda db: entries(db, uid=uid, item_id=item_id))
+        """Return the log, oldest first; see `memory_log.told_of`. Entries about uses only with `item_id`, the run."""
+        return await self._part.read(lambda db: memory_queries.entries(db, uid=uid, item_id=item_id))
 
     async def verify(self, *, head: str | None = None) -> Verified:
         """Check the log against its chain, and items, shelves and postings against the log; see `MemoryCurator`.
@@ -140,9 +154,136 @@ class SqliteMemoryStore:
         """
         return await self._part.read(lambda db: memory_evidence.verify(db, lambda: blank("memory"), head))
 
+    async def add_cases(self, cases: Sequence[Case]) -> None:
+        """Record cases in one commit; see `LearningStore`.
+
+        Raises:
+            BadInput: one cannot be recorded; nothing was.
+        """
+        at = self._moment()
+        await self._write(lambda ledger: memory_learning.add_cases(ledger, cases, at=at))
+
+    async def cases(
+        self,
+        *,
+        uid: str | None = None,
+        scopes: Sequence[str] | None = None,
+        tool: str | None = None,
+        trace_id: str | None = None,
+        limit: int | None = None,
+        before: str | None = None,
+    ) -> list[Case]:
+        """Return cases, newest first; see `LearningStore`.
+
+        Raises:
+            ExperienceNotFound: there is no case `before` (or it is another uid's).
+        """
+        filters = {"kind": "case", "tool": tool, "trace_id": trace_id}
+        return [item for item in await self._page(filters, scopes, uid, limit, before) if isinstance(item, Case)]
+
+    async def edit(self, item_id: str, changes: Mapping[str, Any], *, by: str | None = None, uid: str | None = None) -> Experience:
+        """Record a new version of an experience and return it; see `LearningStore`.
+
+        Raises:
+            ExperienceNotFound, BadInput: nothing was changed.
+        """
+        at = self._moment()
+        return await self._write(lambda ledger: memory_learning.edit(ledger, item_id, changes, at=at, by=by, uid=uid))
+
+    async def set_state(self, item_id: str, state: str, *, by: str | None = None, reason: str = "", uid: str | None = None) -> Experience:
+        """Make an experience candidate, shadow, active or retired; see `LearningStore`.
+
+        Raises:
+            ExperienceNotFound, BadInput: no such item or state, or it was superseded.
+        """
+        at = self._moment()
+        return await self._write(lambda ledger: memory_learning.set_state(ledger, item_id, state, at=at, by=by, reason=reason, uid=uid))
+
+    async def restore(self, item_id: str, *, by: str | None = None, uid: str | None = None) -> Experience:
+        """Take the last closing of an experience back; see `LearningStore`.
+
+        Raises:
+            ExperienceNotFound, BadInput: there is none, or nothing to take back.
+        """
+        at = self._moment()
+        return await self._write(lambda ledger: memory_learning.restore(ledger, item_id, at=at, by=by, uid=uid))
+
+    async def forget_from(self, sources: Sources, *, by: str | None = None, is_dry_run: bool = False) -> list[str]:
+        """Remove all that came from somewhere, with what was derived from it; see `LearningStore`.
+
+        What the runs themselves say is on the record of runs: there, `erase` their steps, or `prune` the runs. While another
+        process reads, the journal keeps the words until its next checkpoint.
+
+        Raises:
+            BadInput: nothing was given to go by.
+        """
+        at = self._moment()
+        gone = await self._write(lambda ledger: memory_forgetting.forget_from(ledger, sources, at=at, by=by, is_dry_run=is_dry_run))
+        if not is_dry_run:
+            await self._database.alone(empty_journal)
+        return gone
+
+    async def record_use(self, use: Use) -> Use:
+        """Record what a run was told and return it with its number; see `LearningStore`.
+
+        Raises:
+            BadInput: it cannot be recorded.
+        """
+        at = self._moment()
+        return await self._write(lambda ledger: memory_uses.record_use(ledger, use, at=at))
+
+    async def record_outcome(self, trace_id: str, value: float | None, *, signal: Signal, by: str | None = None, uid: str | None = None) -> None:
+        """Set how a run went; see `LearningStore`.
+
+        Raises:
+            BadInput: the value is not 0 to 1, or the signal is not known.
+        """
+        at = self._moment()
+        await self._write(lambda ledger: memory_uses.record_outcome(ledger, trace_id, value, at=at, signal=signal, by=by, uid=uid))
+
+    async def uses(
+        self,
+        *,
+        uid: str | None = None,
+        scope: str | None = None,
+        item_id: str | None = None,
+        trace_id: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[Use]:
+        """Return uses, newest first; see `LearningStore`."""
+        filters = {
+            "owner": memory_queries.seen_by(uid),
+            "item_id": None if item_id is None else findable(item_id),
+            "trace_id": None if trace_id is None else findable(trace_id),
+            "since": None if since is None else to_ms(since),
+        }
+        return await self._part.read(lambda db: memory_queries.uses(db, filters, scope=scope, limit=limit))
+
+    async def run_count(self, scope: str, *, uid: str | None) -> RunCount:
+        """Return how many runs of exactly this scope and owner were recorded."""
+        return memory_uses.count_of(await self._part.read(lambda db: SqliteLedger(db).last_use(scope, uid), is_small=True))
+
     async def rebuild(self) -> None:
-        """Make the tables of items and their index anew from the log; what they hold is the same afterwards."""
+        """Make all that the log amounts to anew: items, their index, uses; what the tables hold is the same afterwards."""
         await self._part.write(lambda db: SqliteLedger(db).rebuild())
+
+    def _moment(self) -> datetime:
+        return moment(self._now())
+
+    async def _page(self, filters: Mapping[str, Any], scopes: Sequence[str] | None, uid: str | None, limit: int | None, before: str | None) -> list[Item]:
+        """Return items, newest first, from after `before` on.
+
+        Raises:
+            ExperienceNotFound: there is no item `before` (or it is another uid's).
+        """
+        last = None if before is None else await self._part.read(lambda db: SqliteLedger(db).find(before), is_small=True)
+        if before is not None and (last is None or not is_visible(last.uid, uid)):
+            raise ExperienceNotFound(before, "list from the start again")
+        texts = {name: None if value is None else findable(value) for name, value in filters.items()}
+        place: dict[str, Any] = {"state": None, "tool": None, "trace_id": None} | texts
+        place |= {"owner": memory_queries.seen_by(uid), "created": None if last is None else to_ms(last.created_at), "id": before}
+        return await self._part.read(lambda db: memory_queries.newest(db, place, scopes=scopes, limit=limit))
 
     async def _write(self, change: Callable[[SqliteLedger], T]) -> T:
         await self._index()
@@ -172,29 +313,8 @@ class SqliteMemoryStore:
             BadInput: the kind is not known.
             ExperienceNotFound: there is no item `before` (or it is another uid's).
         """
-        wanted = checked_kind(kind)
-        filters = {"kind": wanted, "owner": _seen_by(uid), "scope": scope and findable(scope), "state": state and findable(state)}
-        last = None if before is None else await self.get(before, uid=uid)
-        if before is not None and last is None:
-            raise ExperienceNotFound(before, "list from the start again")
-        seen = {"created": last and to_ms(last.created_at), "id": before}
-        items = await self._part.read(lambda db: newest(db, {**filters, **seen}, limit=limit))
+        wanted = listed_kind(kind)
+        items = await self._page({"kind": wanted, "state": state}, None if scope is None else (scope,), uid, limit, before)
         if wanted == "skill":
             return [item for item in items if isinstance(item, Skill)]
         return [item for item in items if isinstance(item, Experience)]
-
-
-def _seen_by(uid: str | None) -> str | bytes | None:
-    """Return whose items a uid sees beside nobody's; None: everybody's."""
-    return None if uid is None else findable(owner_of(uid))
-
-
-def _best(db: sqlite3.Connection, words: Sequence[str], place: Mapping[str, Any], *, floor: float, limit: int) -> list[tuple[Item, float]]:
-    db.execute("begin")  # one snapshot for both questions
-    try:
-        candidates, corpus = matches(db, words, place)
-        best = rank(words, candidates, corpus, floor=floor, limit=limit)
-        items = items_of(db, [found.item_id for found in best])
-    finally:
-        db.execute("rollback")
-    return [(items[found.item_id], found.score) for found in best]

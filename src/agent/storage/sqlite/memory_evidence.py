@@ -7,14 +7,18 @@ from agent.errors import StoreUnusable
 from agent.storage.memory_chain import Entry, check_log, pledge
 from agent.storage.memory_log import CARRYING
 from agent.storage.protocols import Verified
-from agent.storage.sqlite.memory_tables import SqliteLedger, log_of
+from agent.storage.sqlite.memory_tables import ENTRY, SqliteLedger, log_of
 
-_LOG = "number, at, uid, change, item_id, by, successor, data"
+_SHELF = "select kind || ':' || scope || ':' || owner from memory_shelf where no = shelf"
 _PROJECTIONS = {
-    "memory_item": "select no, id, shelf, name, state, created, valid_from, valid_to, length, data from memory_item order by no",
-    "memory_shelf": "select kind, scope, owner, no from memory_shelf order by kind, scope, owner",
-    "memory_posting": "select shelf, token, item, count from memory_posting order by shelf, token, item",
+    "memory_shelf": "select kind, scope, owner from memory_shelf order by kind, scope, owner",
+    "memory_item": f"select no, id, ({_SHELF}), name, state, created, valid_from, valid_to, length, data from memory_item order by no",  # noqa: S608 (constants)
+    "memory_posting": f"select item, ({_SHELF}), token, count from memory_posting order by item, token",  # noqa: S608 (constants)
+    "memory_origin": "select origin, item from memory_origin order by origin, item",
+    "memory_use": f"select no, ({_SHELF}), number, at, outcome, signal, by from memory_use order by no",  # noqa: S608 (constants)
+    "memory_used": "select item, use from memory_used order by item, use",
 }
+"""What the tables hold. A shelf by what it stands for: what opened it first may have been forgotten."""
 
 
 def verify(db: sqlite3.Connection, blank: Callable[[], sqlite3.Connection], head: str | None) -> Verified:
@@ -42,8 +46,8 @@ def _read(db: sqlite3.Connection) -> list[Entry]:
 
 def _compare(db: sqlite3.Connection, again: sqlite3.Connection) -> None:
     try:
-        rows = db.execute(f"select {_LOG} from memory_log order by number").fetchall()  # noqa: S608  # our own column names
-        again.executemany(f"insert into memory_log({_LOG}) values(?, ?, ?, ?, ?, ?, ?, ?)", rows)  # as above
+        rows = db.execute(f"select {ENTRY} from memory_log order by number").fetchall()  # noqa: S608  # our own column names
+        again.executemany(f"insert into memory_log({ENTRY}) values(?, ?, ?, ?, ?, ?, ?, ?)", rows)  # as above
         SqliteLedger(again).rebuild()
         for table, question in _PROJECTIONS.items():
             if db.execute(question).fetchall() != again.execute(question).fetchall():

@@ -1,19 +1,20 @@
-"""The memory's tables, inside one transaction: the log, and the items, shelves and postings that it amounts to."""
+"""The memory's tables, inside one transaction: the log, and the items, shelves, postings and uses that it amounts to."""
 
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from agent.clock import from_ms, to_ms
-from agent.core.rank import Candidate, Corpus
 from agent.core.text import TOKENIZER, tokens
 from agent.models.memory import Skill
+from agent.models.value import replace
 from agent.storage.memory_chain import Entry, pledge
 from agent.storage.memory_log import (
     MAX_ITEM_BYTES,
     OF_USES,
+    WHOLE,
     Change,
     Item,
     applied,
@@ -22,51 +23,40 @@ from agent.storage.memory_log import (
     id_of,
     kind_of,
     name_of,
+    origins_of,
     searched_text,
     state_of,
     term_of,
-    told_of,
 )
+from agent.storage.memory_uses import Told, applied_use, decode_told
 from agent.storage.sqlite.owners import owner_of
-from agent.storage.unicode import findable
+from agent.storage.unicode import findable, is_unicode
 
-_OF_ID = "no in (select number from memory_log where item_id = ?)"  # an item has the number of one of its entries
-_OWNED = "(:owner is null or owner in ('', :owner))"
-_SHELVES = f"select no from memory_shelf where kind = :kind and scope = :scope and {_OWNED}"  # noqa: S608 (constants, as in all below)
-_IN_USE = "state = 'active' and (valid_from is null or valid_from <= :now) and (valid_to is null or valid_to > :now)"
-_SIZE = f"select count(*), coalesce(sum(length), 0) from memory_item where shelf in ({_SHELVES}) and {_IN_USE}"  # noqa: S608
-_MATCHES = f"""
-    select item, token, count, length, created, id
-    from memory_posting p join memory_item i on i.no = p.item and i.shelf = p.shelf
-    where p.shelf in ({_SHELVES}) and token in (select value from json_each(:query)) and {_IN_USE}
-"""  # noqa: S608
-_LARGEST = (1 << 63) - 1  # what SQLite can compare
-_NEWEST = f"""
-    select data from memory_item
-    where +shelf in (select no from memory_shelf where kind = :kind and (:scope is null or scope = :scope) and {_OWNED})
-    and (:state is null or state = :state)
-    and (:created is null or (created, id) < (:created, :id))
-    order by created desc, id desc limit :limit
-"""  # noqa: S608
-_COLUMNS = "number, at, uid, change, item_id, by, successor, data"
-_ENTRIES = f"""
-    select {_COLUMNS} from memory_log
-    where (:uid is null or uid is null or uid = :uid)
-"""  # noqa: S608
-_NO_USES = f"change not in ({', '.join(repr(change) for change in sorted(OF_USES))})"
+USES = f"({', '.join(repr(change) for change in sorted(OF_USES))})"
+"""The changes that are about uses, for `in`."""
+ENTRY = "number, at, uid, change, item_id, by, successor, data"
+"""Columns of the log of which `change_of` makes a change."""
+ITEM = "coalesce(data, (select l.data from memory_log l where l.number = no))"
+"""An item's bytes: of a case they are in the log only."""
+_OF_ID = "no in (select number from memory_log where item_id = ?)"  # an item, or a use, has the number of one of its entries
+_INSERT = "insert into memory_log(number, at, uid, change, item_id, by, successor, data, salt, pledge, hash) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_VERSIONS = f"change in ({', '.join(repr(change) for change in sorted(WHOLE))})"
+_USE = "select l.data, u.outcome, u.signal, u.by from memory_use u join memory_log l on l.number = u.no"
 
 
 class SqliteLedger:
-    """See `memory_rules.Ledger`."""
+    """See `memory_forgetting.SourceLedger`."""
 
     def __init__(self, db: sqlite3.Connection, max_item_bytes: int = MAX_ITEM_BYTES) -> None:
         self._db = db
         self.max_item_bytes = max_item_bytes
 
+    # ---- items
+
     def find(self, item_id: str) -> Item | None:
         """Return an item, whoever owns it."""
-        row = self._db.execute(f"select data from memory_item where {_OF_ID}", (findable(item_id),)).fetchone()  # noqa: S608
-        return decode(row[0]) if row else None
+        row = self._db.execute(f"select {ITEM} from memory_item where {_OF_ID}", (findable(item_id),)).fetchone()  # noqa: S608 (constants, as in all below)
+        return decode(row[0]) if row and row[0] is not None else None
 
     def skill_named(self, scope: str, uid: str | None, name: str) -> Skill | None:
         """Return the active skill of exactly this scope, owner and name."""
@@ -77,140 +67,194 @@ class SqliteLedger:
 
     def was_forgotten(self, item_id: str) -> bool:
         """Whether there was such an item, and its words were removed."""
-        return self._db.execute("select 1 from memory_log where item_id = ? and change = 'forgotten'", (findable(item_id),)).fetchone() is not None
-
-    def record(self, change: Change, after: Item | None) -> None:
-        """Append `change` and make the item what it is `after` it."""
-        last, link = self._db.execute("select max(number), hash from memory_log").fetchone()
-        number = 1 if last is None else last + 1
-        entry = pledge(link or b"", number, change)
-        self._db.execute(
-            "insert into memory_log(number, at, uid, change, item_id, by, successor, data, salt, pledge, hash) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (number, to_ms(change.at), change.uid, change.change, change.item_id, change.by, change.successor_id, change.data, *entry),
-        )
-        self._become(change.item_id, after, number)
+        return self._has_entry(item_id, "forgotten")
 
     def changes_of(self, item_id: str) -> list[Change]:
         """Return the entries about an item, oldest first."""
-        return [entry.change for entry in log_of(self._db) if entry.change.item_id == item_id]
+        sql = f"select {ENTRY} from memory_log where item_id = ? and change not in {USES} order by number"  # noqa: S608
+        return [change_of(row) for row in self._db.execute(sql, (findable(item_id),)).fetchall()]
+
+    def record(self, change: Change, after: Item | None) -> None:
+        """Append `change` and make the item what it is `after` it."""
+        self._become(change, after, self._append(change))
 
     def erase(self, item_ids: Collection[str]) -> None:
         """Remove the words of items from what is indexed and from the log so far."""
         for item_id in item_ids:
-            self._erase(item_id)
+            origins = {
+                origin
+                for change in self.changes_of(item_id)
+                if change.change in WHOLE and change.data is not None
+                for origin in origins_of(decode(change.data))
+            }
+            numbers = self._db.execute(f"select no from memory_item where {_OF_ID}", (item_id,)).fetchall()  # noqa: S608
+            self._db.executemany("delete from memory_origin where origin = ? and item = ?", [(origin, no) for origin in origins for (no,) in numbers])
+        ids = json.dumps(list(item_ids))
+        of_ids = "item_id in (select value from json_each(?))"
+        # By the items, not by their tokens: whatever tokenizer made them.
+        places = f"select shelf, no from memory_item where no in (select number from memory_log where {of_ids})"  # noqa: S608
+        by_shelf: dict[int, list[int]] = {}
+        for shelf, no in self._db.execute(places, (ids,)).fetchall():
+            by_shelf.setdefault(shelf, []).append(no)
+        for shelf, items in by_shelf.items():
+            self._db.execute("delete from memory_posting where shelf = ? and item in (select value from json_each(?))", (shelf, json.dumps(items)))
+        self._db.execute(f"update memory_log set data = null, salt = null where {of_ids} and data is not null and change not in {USES}", (ids,))  # noqa: S608
 
-    def _erase(self, item_id: str) -> None:
-        self._db.execute("update memory_log set data = null, salt = null where item_id = ? and data is not null", (item_id,))
-        # By the item, not by its tokens: whatever tokenizer made them.
-        item = f"select shelf, no from memory_item where {_OF_ID}"  # noqa: S608
-        self._db.execute(f"delete from memory_posting where (shelf, item) in ({item})", (item_id,))  # noqa: S608
+    def items_from(self, origin: str) -> list[str]:
+        """Return the items of which any version rests on this."""
+        sql = "select i.id from memory_origin o join memory_item i on i.no = o.item where o.origin = ?"
+        return [item_id for (item_id,) in self._db.execute(sql, (findable(origin),)).fetchall()]
+
+    def items_of(self, uid: str) -> list[str]:
+        """Return the items that are or were this uid's."""
+        sql = f"select distinct item_id from memory_log where uid = ? and change not in {USES}"  # noqa: S608
+        return [item_id for (item_id,) in self._db.execute(sql, (findable(uid),)).fetchall()]
+
+    def items_saying(self, text: str) -> list[str]:
+        """Return the items of which any version holds these words, and perhaps some in which the bytes stand by chance."""
+        if not is_unicode(text):
+            return []
+        sql = f"select distinct item_id from memory_log where data is not null and {_VERSIONS} and instr(data, ?) > 0"  # noqa: S608
+        return [item_id for (item_id,) in self._db.execute(sql, (text.encode(),)).fetchall()]
+
+    # ---- uses
+
+    def find_use(self, trace_id: str) -> Told | None:
+        """Return the use of a run."""
+        return _told(self._db.execute(f"{_USE} where u.{_OF_ID}", (findable(trace_id),)).fetchone())
+
+    def last_use(self, scope: str, uid: str | None) -> Told | None:
+        """Return the use with the largest number of exactly this scope and owner."""
+        return _told(self._db.execute(f"{_USE} where u.shelf = ? order by u.number desc limit 1", (self._shelf("use", scope, uid),)).fetchone())
+
+    def use_was_forgotten(self, trace_id: str) -> bool:
+        """Whether there was a use of this run, and it was removed."""
+        return self._has_entry(trace_id, "use_forgotten")
+
+    def record_use(self, change: Change, after: Told | None) -> None:
+        """Append `change` and make the use what it is `after` it."""
+        self._become_use(change, after, self._append(change))
+
+    def erase_uses(self, trace_ids: Collection[str]) -> None:
+        """Remove what the log says of these uses."""
+        for trace_id in trace_ids:
+            told = self.find_use(trace_id)
+            if told is not None:
+                ((no,),) = self._db.execute(f"select no from memory_use where {_OF_ID}", (trace_id,)).fetchall()  # noqa: S608
+                self._db.executemany("delete from memory_used where item = ? and use = ?", [(used.item_id, no) for used in told.use.items])
+        of_ids = "item_id in (select value from json_each(?)) and data is not null"
+        self._db.execute(f"update memory_log set data = null, salt = null where {of_ids} and change in {USES}", (json.dumps(list(trace_ids)),))  # noqa: S608
+
+    def uses_from(self, *, uid: str | None, trace_id: str | None) -> list[str]:
+        """Return the runs of this owner, or of this id, that have a use."""
+        given = {"uid": uid and findable(uid), "trace_id": trace_id and findable(trace_id)}
+        found = "(:uid is null or l.uid = :uid) and (:trace_id is null or l.item_id = :trace_id)"
+        sql = f"select l.item_id from memory_log l join memory_use u on u.no = l.number where {found}"  # noqa: S608
+        return [run for (run,) in self._db.execute(sql, given).fetchall()]
+
+    # ---- the projection
 
     def rebuild(self) -> None:
-        """Make items, shelves and postings anew from the log."""
-        for table in ("memory_posting", "memory_item", "memory_shelf"):
+        """Make all that the log amounts to anew."""
+        for table in ("memory_posting", "memory_origin", "memory_item", "memory_used", "memory_use", "memory_shelf"):
             self._db.execute(f"delete from {table}")  # noqa: S608 (names from the line above)
-        for entry in log_of(self._db):
-            item_id = entry.change.item_id
-            self._become(item_id, applied(self.find(item_id), entry.change), entry.number)
+        for number, change in [(row[0], change_of(row)) for row in self._db.execute(f"select {ENTRY} from memory_log order by number").fetchall()]:  # noqa: S608
+            if change.change in OF_USES:
+                self._become_use(change, applied_use(self.find_use(change.item_id), change), number)
+            else:
+                self._become(change, applied(self.find(change.item_id), change), number)
 
     def is_indexed(self) -> bool:
         """Whether the postings are those of this program's tokenizer."""
         return self._db.execute("select 1 from memory_shelf where tokenizer <> ?", (TOKENIZER,)).fetchone() is None
 
-    def _become(self, item_id: str, item: Item | None, number: int | None) -> None:
-        row = self._db.execute(f"select no, shelf, data from memory_item where {_OF_ID}", (item_id,)).fetchone()  # noqa: S608
+    def _append(self, change: Change) -> int:
+        last, link = self._db.execute("select max(number), hash from memory_log").fetchone()
+        number = 1 if last is None else int(last) + 1
+        entry = pledge(link or b"", number, change)
+        row = (number, to_ms(change.at), change.uid, change.change, change.item_id, change.by, change.successor_id, change.data, *entry)
+        self._db.execute(_INSERT, row)
+        return number
+
+    def _become(self, change: Change, item: Item | None, number: int) -> None:
+        found = f"select no, shelf, {ITEM} from memory_item where {_OF_ID}"  # noqa: S608
+        row = None if change.change == "added" else self._db.execute(found, (change.item_id,)).fetchone()
         if row is None:
             if item is not None:
                 self._put(item, number, opener=number)
             return
-        before = decode(row[2])
-        self._unindex(row[0], row[1], before)
-        self._db.execute("delete from memory_item where no = ?", (row[0],))
-        if item is not None:
-            self._put(item, row[0], opener=number)
-        self._db.execute(
-            "delete from memory_shelf where kind = ? and scope = ? and owner = ? and not exists (select 1 from memory_item where shelf = memory_shelf.no)",
-            (kind_of(before), before.scope, owner_of(before.uid)),
-        )
+        no, shelf, data = row
+        if data is not None:
+            words = [(shelf, word, no) for word in set(tokens(searched_text(decode(data))))]
+            self._db.executemany("delete from memory_posting where shelf = ? and token = ? and item = ?", words)
+        self._db.execute("delete from memory_item where no = ?", (no,))
+        if item is not None:  # after a cut nothing is known of its addition
+            self._put(item, number if change.change == "cut" else no, opener=number)
+        self._close(shelf, "memory_item")
 
-    def _put(self, item: Item, number: int | None, *, opener: int | None) -> None:
+    def _put(self, item: Item, number: int, *, opener: int) -> None:
         words = Counter(tokens(searched_text(item)))
-        shelf = self._shelf(kind_of(item), item.scope, item.uid)
+        kind = kind_of(item)
+        shelf = self._opened(kind, item.scope, item.uid, opener)
+        row = (number, id_of(item), shelf, name_of(item), state_of(item), to_ms(item.created_at), *term_of(item), words.total())
+        sql = "insert into memory_item(no, id, shelf, name, state, created, valid_from, valid_to, length, data) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        self._db.execute(sql, (*row, None if kind == "case" else encode(item)))
+        rows = [(shelf, word, number, count) for word, count in words.items()]
+        self._db.executemany("insert into memory_posting(shelf, token, item, count) values(?, ?, ?, ?)", rows)
+        origins = [(origin, number) for origin in origins_of(item)]
+        self._db.executemany("insert or ignore into memory_origin(origin, item) values(?, ?)", origins)
+
+    def _become_use(self, change: Change, told: Told | None, number: int) -> None:
+        if told is not None and change.change == "used":
+            use = told.use
+            shelf = self._opened("use", use.scope, use.uid, number)
+            row = (number, shelf, use.number, to_ms(use.at), use.outcome, use.outcome_from, use.outcome_by)
+            self._db.execute("insert into memory_use(no, shelf, number, at, outcome, signal, by) values(?, ?, ?, ?, ?, ?, ?)", row)
+            self._db.executemany("insert or ignore into memory_used(item, use) values(?, ?)", [(used.item_id, number) for used in use.items])
+        elif told is not None:
+            judged = (told.use.outcome, told.use.outcome_from, told.use.outcome_by)
+            self._db.execute(f"update memory_use set outcome = ?, signal = ?, by = ? where {_OF_ID}", (*judged, change.item_id))  # noqa: S608
+        else:
+            row = self._db.execute(f"select no, shelf from memory_use where {_OF_ID}", (change.item_id,)).fetchone()  # noqa: S608
+            if row is not None:
+                self._db.execute("delete from memory_use where no = ?", row[:1])
+                self._close(row[1], "memory_use")
+
+    def _opened(self, kind: str, scope: str, uid: str | None, opener: int) -> int:
+        shelf = self._shelf(kind, scope, uid)
         if shelf is None:
             shelf = opener
-            values = (kind_of(item), item.scope, owner_of(item.uid), shelf, TOKENIZER)
-            self._db.execute("insert into memory_shelf(kind, scope, owner, no, tokenizer) values(?, ?, ?, ?, ?)", values)
-        self._db.execute(
-            "insert into memory_item(no, id, shelf, name, state, created, valid_from, valid_to, length, data) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                number,
-                id_of(item),
-                shelf,
-                name_of(item),
-                state_of(item),
-                to_ms(item.created_at),
-                *term_of(item),
-                words.total(),
-                encode(item),
-            ),
-        )
-        if state_of(item) == "active":
-            rows = [(shelf, word, number, count) for word, count in words.items()]
-            self._db.executemany("insert into memory_posting(shelf, token, item, count) values(?, ?, ?, ?)", rows)
+            values = (shelf, kind, scope, owner_of(uid), TOKENIZER)
+            self._db.execute("insert into memory_shelf(no, kind, scope, owner, tokenizer) values(?, ?, ?, ?, ?)", values)
+        return shelf
 
-    def _unindex(self, number: int, shelf: int, item: Item) -> None:
-        if state_of(item) == "active":
-            rows = [(shelf, word, number) for word in set(tokens(searched_text(item)))]
-            self._db.executemany("delete from memory_posting where shelf = ? and token = ? and item = ?", rows)
+    def _close(self, shelf: int, table: str) -> None:
+        """Take a shelf away, if nothing is left on it."""
+        self._db.execute(f"delete from memory_shelf where no = ? and not exists (select 1 from {table} where shelf = memory_shelf.no)", (shelf,))  # noqa: S608
 
     def _shelf(self, kind: str, scope: str, uid: str | None) -> int | None:
-        row = self._db.execute("select no from memory_shelf where kind = ? and scope = ? and owner = ?", (kind, scope, owner_of(uid))).fetchone()
+        place = (kind, findable(scope), findable(owner_of(uid)))
+        row = self._db.execute("select no from memory_shelf where kind = ? and scope = ? and owner = ?", place).fetchone()
         return row[0] if row else None
+
+    def _has_entry(self, item_id: str, change: str) -> bool:
+        return self._db.execute("select 1 from memory_log where item_id = ? and change = ?", (findable(item_id), change)).fetchone() is not None
 
 
 def log_of(db: sqlite3.Connection) -> list[Entry]:
     """Return the whole log, oldest first."""
-    rows = db.execute("select number, salt, pledge, hash, at, uid, change, item_id, by, successor, data from memory_log order by number").fetchall()
-    return [
-        Entry(number, Change(at=from_ms(at), uid=uid, change=change, item_id=item_id, by=by, successor_id=successor, data=data), salt, commit, link)
-        for number, salt, commit, link, at, uid, change, item_id, by, successor, data in rows
-    ]
+    rows = db.execute(f"select {ENTRY}, salt, pledge, hash from memory_log order by number").fetchall()  # noqa: S608
+    return [Entry(row[0], change_of(row[:8]), *row[8:]) for row in rows]
 
 
-def matches(db: sqlite3.Connection, query: Sequence[str], place: Mapping[str, Any]) -> tuple[list[Candidate], Corpus]:
-    """Return every item in use that has a token of `query`, and all that could have. `place`: kind, scope, owner, now (milliseconds)."""
-    size, total = db.execute(_SIZE, place).fetchone()
-    rows = db.execute(_MATCHES, {**place, "query": json.dumps(query)}).fetchall()
-    found: dict[int, tuple[str, int, int, dict[str, int]]] = {}
-    for item, token, count, length, created, item_id in rows:
-        entry = found.get(item)
-        if entry is None:
-            found[item] = (item_id, created, length, {token: count})
-        else:
-            entry[3][token] = count
-    return [Candidate(*entry) for entry in found.values()], Corpus(size, total)
-
-
-def items_of(db: sqlite3.Connection, item_ids: Sequence[str]) -> dict[str, Item]:
-    """Return items by their ids; an id that is not there is left out."""
-    numbers = "select number from memory_log where item_id in (select value from json_each(?))"
-    rows = db.execute(f"select id, data from memory_item where no in ({numbers})", (json.dumps(item_ids),)).fetchall()  # noqa: S608
-    return {item_id: decode(data) for item_id, data in rows}
-
-
-def newest(db: sqlite3.Connection, filters: Mapping[str, Any], *, limit: int | None) -> list[Item]:
-    """Return items, newest first. `filters`: kind, owner, scope, state, and created and id of the last one seen; None leaves it open."""
-    rows = db.execute(_NEWEST, {**filters, "limit": -1 if limit is None else max(min(limit, _LARGEST), 0)}).fetchall()
-    return [decode(data) for (data,) in rows]
-
-
-def entries(db: sqlite3.Connection, *, uid: str | None, item_id: str | None) -> list[dict[str, Any]]:
-    """Return entries of the log, oldest first, as `history` tells them."""
-    chosen = f"{_ENTRIES} and {_NO_USES}" if item_id is None else f"{_ENTRIES} and item_id = :item_id"
-    rows = db.execute(f"{chosen} order by number", {"uid": uid and findable(uid), "item_id": item_id and findable(item_id)}).fetchall()
-    return [told_of(row[0], _change(row), with_item=item_id is not None) for row in rows]
-
-
-def _change(row: Sequence[Any]) -> Change:
+def change_of(row: Sequence[Any]) -> Change:
+    """Return a row of the log as a change."""
     _, at, uid, change, item_id, by, successor, data = row
     return Change(at=from_ms(at), uid=uid, change=change, item_id=item_id, by=by, successor_id=successor, data=data)
+
+
+def _told(row: Sequence[Any] | None) -> Told | None:
+    if row is None or row[0] is None:
+        return None
+    told = decode_told(row[0])
+    return replace(told, use=replace(told.use, outcome=row[1], outcome_from=row[2], outcome_by=row[3]))

@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 from agent.errors import FormatTooNew
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.memory_evidence import chain_log
+from agent.storage.sqlite.memory_tables import SqliteLedger
 from agent.storage.sqlite.schema import migrations, statements
 
 T = TypeVar("T")
@@ -87,6 +88,8 @@ def ensure(db: sqlite3.Connection, name: PartName) -> None:
     _bring_up(db, name, done)
     if name == "memory" and done == BEFORE_THE_CHAIN:
         chain_log(db)
+    if name == "memory" and done:
+        SqliteLedger(db).rebuild()
     db.execute("insert into part values(?, ?) on conflict(name) do update set version = excluded.version", (name, newest(name)))
 
 
