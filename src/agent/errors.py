@@ -20,6 +20,7 @@ AgentError
 ├── ModelError                a model call failed
 │   ├── ModelUnavailable (may be retried)  ModelRejected (may not)  ModelNotConfigured  OutputInvalid
 │   └── ContextTooLong        a ModelRejected: the prompt is longer than the model takes
+├── EvalStopped               an eval cannot go on as it is; run again, it goes on where it was
 └── ToolFailed                the model is told; never ends a run
     ├── ToolArgumentsInvalid  ToolTimeout  ToolNotStarted  ToolRefused
 """
@@ -317,6 +318,20 @@ class ModelNotConfigured(ModelError):
 
 class OutputInvalid(ModelError):
     """The model's answers do not fit the output type, however often it was told so; the texts are on the record."""
+
+
+# ---- evals
+
+
+class EvalStopped(AgentError):
+    """An eval cannot go on as it is; what is done stays, and run again it goes on where it was."""
+
+    def __init__(self, task_id: str, problem: str) -> None:
+        super().__init__(task_id, problem)
+        self.task_id, self.problem = task_id, problem
+
+    def __str__(self) -> str:
+        return f"the eval stopped at the task {self.task_id!r}: {self.problem}; mend it and run the eval again: it goes on where it was"
 
 
 # ---- tools: the model is told

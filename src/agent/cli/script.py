@@ -1,11 +1,12 @@
 """A model whose replies were written down beforehand: for examples, demonstrations and tests of the command line."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.core.wording import LANGUAGES
-from agent.errors import BadInput
+from agent.errors import BadInput, ModelRejected
 from agent.llm.contract import Reply, Token
 from agent.testing.scripted import StreamingScriptedLLM, answers_since_user, asks, says, tool_request
 
@@ -19,13 +20,15 @@ class Script(StreamingScriptedLLM):
     """Plays replies that were read from JSON, in order; a resumed run goes on where it was.
 
     A reply is a text, or `{"content", "tool_calls", "delay_s"}`. It is told word by word; `delay_s` is spread over the words.
+    A list of replies is a choice: the first is played whose `if` stands in the prompt and whose `asked` stands in the last
+    user's message; either may be missing, and may be several texts.
     """
 
     def __init__(self, replies: Any, where: str) -> None:
         if not isinstance(replies, list) or not replies:
             raise BadInput(f"the script {where!r} must be a JSON list of replies: texts, or objects with content and tool_calls")
-        self._delays = [_delay(reply, f"{where!r}, reply {number}") for number, reply in enumerate(replies, 1)]
-        super().__init__([_line(reply, f"{where!r}, reply {number}") for number, reply in enumerate(replies, 1)])
+        self._choices = [_choices(reply, f"{where!r}, reply {number}") for number, reply in enumerate(replies, 1)]
+        super().__init__([functools.partial(_chosen_reply, choices) for choices in self._choices])
 
     async def stream(
         self, messages: Sequence[dict[str, Any]], model: str, tools: list[dict[str, Any]] | None = None, **settings: Any
@@ -33,10 +36,59 @@ class Script(StreamingScriptedLLM):
         """Yield the next reply's words at its pace, then the reply."""
         messages = [message for message in messages if not _is_aside(message.get("content"))]
         pieces = [piece async for piece in super().stream(messages, model, tools, **settings)]
-        delay_s = self._delays[answers_since_user(messages)]
+        delay_s = _chosen(self._choices[answers_since_user(messages)], messages).delay_s
         for piece in pieces:
             await asyncio.sleep(delay_s / len(pieces))
             yield piece
+
+
+class _Choice(NamedTuple):
+    """A reply, the texts that must stand in the prompt and in the last user's message for it to be played, and how long it takes."""
+
+    texts: tuple[str, ...]
+    asked: tuple[str, ...]
+    reply: Reply
+    delay_s: float
+
+    def fits(self, prompt: str, asked: str) -> bool:
+        """Return whether it may be played."""
+        return all(text in prompt for text in self.texts) and all(text in asked for text in self.asked)
+
+
+def _choices(given: Any, where: str) -> list[_Choice]:
+    if not isinstance(given, list):
+        return [_Choice((), (), _line(given, where), _delay(given, where))]
+    if not given:
+        raise BadInput(f"the script {where} is an empty list: a choice has replies")
+    return [_choice(one, f"{where}, choice {number}") for number, one in enumerate(given, 1)]
+
+
+def _choice(given: Any, where: str) -> _Choice:
+    if not isinstance(given, dict):
+        return _Choice((), (), _line(given, where), 0.0)
+    texts, asked = (_texts(given.get(key, []), f"{where}: {key}") for key in ("if", "asked"))
+    reply = {key: value for key, value in given.items() if key not in ("if", "asked")}
+    return _Choice(texts, asked, _line(reply, where), _delay(reply, where))
+
+
+def _texts(given: Any, where: str) -> tuple[str, ...]:
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise BadInput(f"the script {where} must be a text, or a list of texts that must all be there")
+    return tuple(texts)
+
+
+def _chosen(choices: Sequence[_Choice], messages: Sequence[dict[str, Any]]) -> _Choice:
+    prompt = "\n".join(str(message.get("content") or "") for message in messages)
+    asked = next((str(message.get("content") or "") for message in reversed(messages) if message.get("role") == "user"), "")
+    found = next((choice for choice in choices if choice.fits(prompt, asked)), None)
+    if found is None:
+        raise ModelRejected("the script has no reply for this prompt: end a choice with one without 'if'")
+    return found
+
+
+def _chosen_reply(choices: Sequence[_Choice], messages: Sequence[dict[str, Any]]) -> Reply:
+    return dict(_chosen(choices, messages).reply)
 
 
 def _is_aside(content: Any) -> bool:

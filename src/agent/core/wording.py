@@ -1,5 +1,6 @@
 """What the program itself says to a model, in English and Chinese."""
 
+import agent.core.wording_evals as evals
 import agent.core.wording_limits as limits
 import agent.core.wording_long_runs as long_runs
 import agent.core.wording_memory as memory
@@ -60,7 +61,10 @@ _ZH = {
     "done": "此调用已生效{result}。",
     "final": "本次运行已达到限制。请根据已有内容立即作答;工具已不可用。",
 }  # fmt: skip
-LANGUAGES = {"en": {**_EN, **long_runs.EN, **limits.EN, **memory.EN}, "zh": {**_ZH, **long_runs.ZH, **limits.ZH, **memory.ZH}}
+LANGUAGES = {
+    "en": {**_EN, **long_runs.EN, **limits.EN, **memory.EN, **evals.EN},
+    "zh": {**_ZH, **long_runs.ZH, **limits.ZH, **memory.ZH, **evals.ZH},
+}
 
 
 def wording(key: str, language: str = "en", **values: object) -> str:
