@@ -35,7 +35,14 @@ def test_a_run_is_forked_resumed_and_compared(seasoned: Command) -> None:
     found = json.loads(seasoned("runs", "diff", first, fork_id, "--json").stdout)
     assert (found["a"], found["b"], found["is_same"], found["shared"]) == (first, fork_id, False, 4)
     assert [node["status"] for node in found["nodes"]] == ["shared", "shared", "shared", "added", "changed", "changed"]
-    assert f"4 forked from run {first} after step 3, with other model, result" in seasoned("runs", "show", fork_id).stdout
+    changed = found["nodes"][3]["changes"]
+    assert (changed["result of calculator (step 3)"], changed["model"][1][-10:]) == (["5", "6"], "other.json")
+    assert "    result of calculator (step 3): 5 → 6\n" in shown
+    told = seasoned("runs", "show", fork_id).stdout
+    assert f"4 forked from run {first} after step 3, with changes:\n" in told
+    assert "    result of calculator (step 3): 5 → 6\n" in told
+    assert seasoned("runs", "diff", fork_id).stdout == shown
+    assert "is no fork" in seasoned("runs", "diff", first, code=2).stderr
     assert json.loads(seasoned("step", "show", f"{fork_id}/3", "--json").stdout)["step_id"] == f"{first}/3"
     for trace_id in (first, fork_id):
         assert "all" in seasoned("replay", trace_id).stdout
@@ -49,6 +56,10 @@ def test_everything_that_was_asked_can_be_changed(seasoned: Command) -> None:
     seasoned("resume", fork_id, "--model", seasoned.script("no pears", name="other.json"))
     messages = next(s["data"]["messages"] for s in json.loads(seasoned("runs", "export", fork_id).stdout)["steps"] if s["step_type"] == "llm_call")
 
+    shown = seasoned("runs", "show", fork_id).stdout
+    assert "    task: count the apples → pears\n" in shown
+    assert "    system prompt: Be brief. → Be long.\n" in shown
+    assert '    tools: ["calculator"] → ["current_time"]\n' in shown
     assert [message["content"] for message in messages] == ["Be long.", "pears"]
     assert seasoned.last_trace()["task"] == "pears"
 

@@ -74,7 +74,7 @@ def test_an_export_overwrites_nothing(seasoned: Command) -> None:
     seasoned.run("hi")
     seasoned("runs", "export", "last", "-o", "run.json")
 
-    assert json.loads((seasoned.folder / "run.json").read_text())["format"] == 2
+    assert json.loads((seasoned.folder / "run.json").read_text())["format"] == 3
     assert "nothing is overwritten" in seasoned("runs", "export", "last", "-o", "run.json", code=2).stderr
 
 

@@ -93,6 +93,45 @@ def test_a_fork_shares_what_it_inherited() -> None:
     assert found.nodes[3].rests_on == [2]
 
 
+def forked_run(trace_id: str, at: int, **changes: Any) -> list[Step]:
+    """Return a fork of the run A, with what follows there."""
+    step = Step(f"{trace_id}/{at + 1}", trace_id, "forked", at + 1, (f"a/{at}",), {"trace_id": "a", "at": at, "changes": changes})
+    return [*A[: at + 1], step, *(Step(f"{trace_id}/{s.sequence + 1}", trace_id, s.step_type, s.sequence + 1, (), s.data, now()) for s in A[at + 1 :])]
+
+
+def test_what_a_fork_changed_is_told_with_what_it_was() -> None:
+    rule = {"experience_id": "e1", "condition": "always", "rule": "be kind"}
+    changes = {"task": "stay", "model": "n", "schemas": [], "memory": {"experiences": [rule]}, "result": {"a/3": {"message_id": "x", "value": "unseen"}}}
+    expected = {"task": ("go", "stay"), "model": ("m", "n"), "memory": ([], ["always: be kind"]), "result of look (step 3)": ("seen", "unseen")}
+    fork = forked_run("b", 3, **changes)
+    (node,) = [node for node in diff(A, fork).nodes if node.step_type == "forked"]
+    (reversed_,) = [node for node in diff(fork, A).nodes if node.step_type == "forked"]
+
+    assert (node.status, node.changes) == ("added", expected)
+    assert (reversed_.status, reversed_.changes) == ("removed", {name: (y, x) for name, (x, y) in expected.items()})
+
+
+def test_two_forks_of_a_run_are_compared_by_what_each_changed() -> None:
+    found = diff(forked_run("b", 3, task="stay", model="n"), forked_run("c", 3, task="leave", result={"a/3": {"message_id": "x", "value": "unseen"}}))
+    (node,) = [node for node in found.nodes if node.step_type == "forked"]
+
+    assert (node.status, node.changes) == ("changed", {"task": ("stay", "leave"), "model": ("n", "m"), "result of look (step 3)": ("seen", "unseen")})
+    assert "changed" not in {node.status for node in diff(forked_run("b", 3, task="stay"), forked_run("c", 3, task="stay")).nodes}
+
+
+def test_a_fork_of_a_fork_tells_what_it_changed_of_that_one() -> None:
+    first = forked_run("b", 3, result={"a/3": {"message_id": "x", "value": "unseen"}})
+    step = Step("c/5", "c", "forked", 5, (), {"trace_id": "b", "at": 4, "changes": {"result": {"a/3": {"message_id": "x", "value": "lost"}}, "memory": None}})
+    (node,) = [node for node in diff(first, [*first[:5], step]).nodes if node.status == "added"]
+
+    assert node.changes == {"memory": ([], []), "result of look (step 3)": ("unseen", "lost")}
+
+
+@pytest.mark.parametrize("changes", [{"result": 7}, {"result": {"a/9": 7}}, {"memory": 7, "task": None}, {"memory": {"experiences": 7, "skills": [7]}}])
+def test_a_fork_that_nobody_made_is_compared_too(changes: dict[str, Any]) -> None:
+    assert "forked" in [node.step_type for node in diff(A, forked_run("b", 3, **changes)).nodes]
+
+
 def test_tokens_and_costs_are_compared() -> None:
     found = diff(A, run("b", START, answered("a"), answered("b", cost=None)))
 

@@ -8,16 +8,28 @@ from agent.cli.outlet import console, say_json
 from agent.cli.place import Place, find_trace, opened
 from agent.cli.visible import call_text, cost_text, one_line, tokens_text, visible
 from agent.core.diff import Diff, Node, diff
+from agent.errors import BadInput
 from agent.models.trace import Trace
 
 SIGNS = {"same": ("=", "dim"), "changed": ("~", "yellow"), "removed": ("-", "red"), "added": ("+", "green")}
 VALUE_CHARS = 70  # of each side of a change
+LEAD_CHARS = 20  # shown before the place where two long texts differ
 
 
-async def diff_runs(place: Place, first: str, second: str, *, is_json: bool) -> None:
-    """Print how the second run differs from the first."""
+async def diff_runs(place: Place, first: str, second: str | None, *, is_json: bool) -> None:
+    """Print how the second run differs from the first; with one run, how that fork differs from what it was forked from.
+
+    Raises:
+        BadInput: there is one run, and it is no fork.
+    """
     async with opened(place) as store:
-        a, b = await find_trace(store.traces, first, place.uid), await find_trace(store.traces, second, place.uid)
+        a = await find_trace(store.traces, first, place.uid)
+        if second is not None:
+            b = await find_trace(store.traces, second, place.uid)
+        elif a.fork_at is not None and a.parent_trace_id is not None:
+            a, b = await find_trace(store.traces, a.parent_trace_id, place.uid), a
+        else:
+            raise BadInput(f"run {a.trace_id} is no fork: name the run that it is to be compared with")
         found = diff(*[await store.traces.get_steps(trace.trace_id, uid=place.uid) for trace in (a, b)])
     if is_json:
         say_json({"a": a.trace_id, "b": b.trace_id, **found.to_dict()})
@@ -49,9 +61,21 @@ def _node_lines(node: Node) -> list[Text]:
         call_text(node.label, node.arguments) if node.arguments is not None else " ".join(part for part in (node.step_type, one_line(node.label, 60)) if part)
     )
     lines = [Text(f"{sign} {'/'.join(dict.fromkeys(numbers))} {visible(what)}", style=style)]
-    for name, (before, after) in node.changes.items():
-        lines.append(Text(f"    {one_line(name, 40)}: ").append(_value(before), style="red").append(" → ").append(_value(after), style="green"))
-    return lines
+    return [*lines, *(change_line(name, *values) for name, values in node.changes.items())]
+
+
+def change_line(name: str, before: Any, after: Any) -> Text:
+    """Return what something was, and what it is in the other run."""
+    if isinstance(before, str) and isinstance(after, str):
+        before, after = _from_difference(before, after)
+    return Text(f"    {one_line(name, 60)}: ").append(_value(before), style="red").append(" → ").append(_value(after), style="green")
+
+
+def _from_difference(before: str, after: str) -> tuple[str, str]:
+    """Return two texts from where they differ, so that a short line shows it; whole where that is near the beginning."""
+    same = next((n for n, (x, y) in enumerate(zip(before, after, strict=False)) if x != y), min(len(before), len(after)))
+    begin = same - LEAD_CHARS
+    return (before, after) if same < VALUE_CHARS - LEAD_CHARS else (f"…{before[begin:]}", f"…{after[begin:]}")
 
 
 def _value(value: Any) -> str:

@@ -7,11 +7,13 @@ from rich.text import Text
 
 import agent.models.payloads as said
 from agent.cli.board import Call
+from agent.cli.comparing import change_line
 from agent.cli.drawing import REASONS, Signs, call_line, facts
 from agent.cli.listing import status_text, when_text
 from agent.cli.outlet import console, say_json
 from agent.cli.place import Place, find_trace, opened
 from agent.cli.visible import call_text, cost_text, one_line, result_text, tokens_text, took_text
+from agent.core.fork_changes import Changes, Inherited
 from agent.models.payloads import Payload, payload_of
 from agent.models.trace import Step, Trace
 from agent.runner import DEFAULT_MODEL
@@ -36,7 +38,7 @@ async def show_run(place: Place, wanted: str, *, is_json: bool) -> None:
         head = await store.traces.head(trace.trace_id)
         for line in head_lines(trace, model, is_dead=not head.owner_is_alive):
             out.print(line, soft_wrap=True)
-        outline = Outline(Signs(has_unicode="utf" in (out.encoding or "").lower()), model)
+        outline = Outline(Signs(has_unicode="utf" in (out.encoding or "").lower()), model, Inherited() if trace.fork_at is not None else None)
         async for page in _pages(store.traces, trace, place.uid):
             for step in page:
                 for line in outline.lines(step):
@@ -83,16 +85,18 @@ def tail_lines(trace: Trace, *, owner_is_alive: bool) -> Iterator[Text]:
 
 
 class Outline:
-    """Turns the steps of one run into lines; `model` is what the run was begun with."""
+    """Turns the steps of one run into lines; `model` is what the run was begun with. Of a fork `inherited` tells what was changed."""
 
-    def __init__(self, signs: Signs, model: str) -> None:
+    def __init__(self, signs: Signs, model: str, inherited: Inherited | None = None) -> None:
         self.signs, self.model = signs, model
+        self._inherited = inherited
         self.tokens, self.cost, self.cost_is_partial = 0, 0.0, False
         self._begun: dict[str, int] = {}  # calls without a result, and the step that announced each
 
     def lines(self, step: Step) -> Iterator[Text]:
         """Yield the lines of one step."""
         payload = payload_of(step)
+        changes = self._inherited.changes(step) if self._inherited is not None else {}
         number = Text().append(f"{step.sequence:>4} ", style="dim")
         match payload:
             case said.Compaction():
@@ -118,15 +122,15 @@ class Outline:
             case said.Input():
                 yield number.append("task: " + one_line(payload.task, 200))
             case _:
-                words = self._forked(payload) if isinstance(payload, said.Forked) else words_of(step, payload)
+                words = self._forked(payload, changes) if isinstance(payload, said.Forked) else words_of(step, payload)
                 yield number.append("   " + self.signs.branch if step.step_type in UNDER_A_CALL else "").append(words)
+        yield from (change_line(name, *values) for name, values in changes.items())
 
-    def _forked(self, payload: said.Forked) -> str:
+    def _forked(self, payload: said.Forked, changes: Changes) -> str:
         """Begin to count anew: what was used, and what was begun, is the other run's."""
         self.tokens, self.cost, self.cost_is_partial = 0, 0.0, False
         self._begun.clear()
-        names = ", ".join(one_line(name, 40) for name in payload.changes if name != "schemas")
-        return f"forked from run {one_line(payload.trace_id, 200)} after step {payload.at}{f', with other {names}' if names else ''}"
+        return f"forked from run {one_line(payload.trace_id, 200)} after step {payload.at}{', with changes:' if changes else ''}"
 
     def unfinished(self) -> Iterator[Text]:
         """Yield the lines of calls that were begun and have no result."""

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+import agent.models.payloads as said
 from agent.core.calls import calls_of, loose_arguments
+from agent.core.fork_changes import Changes, Inherited, between
 from agent.models.digest import canonical_hash
 from agent.models.trace import Step
-from agent.models.value import Value
+from agent.models.value import Value, replace
 
 Status: TypeAlias = Literal["shared", "same", "changed", "removed", "added"]
 Key: TypeAlias = tuple[str, ...]
@@ -36,7 +38,7 @@ class Node(Value, frozen=True, kw_only=True):
     a_sequence: int | None = None
     b_sequence: int | None = None
     arguments: Any = None  # of a call
-    changes: dict[str, tuple[Any, Any]] = {}  # what is otherwise: in the first run, in the second
+    changes: dict[str, tuple[Any, Any]] = {}  # what is otherwise: in the first run, in the second; of a fork's first step also what the fork changed
     rests_on: list[int] = []  # places of other nodes: what this one rests on in either run
 
 
@@ -74,16 +76,12 @@ def diff(a: Sequence[Step], b: Sequence[Step]) -> Diff:
     taken for changed.
     """
     shared = next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x.step_id != y.step_id), min(len(a), len(b)))
-    left, right = [_Told.of(s) for s in _nodes(a)], [_Told.of(s) for s in _nodes(b)]
+    left, right = _Told.all_of(a), _Told.all_of(b)
     ids = {step.step_id for step in a[:shared]}
     begin = sum(1 for told in left if told.step.step_id in ids)
     pairs: list[Pair] = [(n, n) for n in range(begin)]
     pairs += [(None if x is None else x + begin, None if y is None else y + begin) for x, y in _aligned(left[begin:], right[begin:])]
     return Diff(nodes=_linked(left, right, pairs, begin), shared=shared, **_totals(a, b))
-
-
-def _nodes(steps: Sequence[Step]) -> list[Step]:
-    return [step for step in steps if step.step_type not in LEFT_OUT]
 
 
 class _Told(Value, frozen=True, gc=False):
@@ -93,6 +91,16 @@ class _Told(Value, frozen=True, gc=False):
     key: Key
     label: str
     arguments: Any
+    forked: Changes = {}  # of a fork's first step: what it changed
+
+    @classmethod
+    def all_of(cls, steps: Sequence[Step]) -> "list[_Told]":
+        """Return the nodes among the steps of a run as they are compared."""
+        if not any(step.step_type == said.Forked.step_type for step in steps):
+            return [cls.of(step) for step in steps if step.step_type not in LEFT_OUT]
+        inherited = Inherited()
+        changed = [inherited.changes(step) for step in steps]
+        return [replace(cls.of(step), forked=forked) for step, forked in zip(steps, changed, strict=True) if step.step_type not in LEFT_OUT]
 
     @classmethod
     def of(cls, step: Step) -> "_Told":
@@ -164,7 +172,7 @@ def _linked(left: Sequence[_Told], right: Sequence[_Told], pairs: Sequence[Pair]
         a, b = left[x] if x is not None else None, right[y] if y is not None else None
         told = b or a
         assert told is not None
-        changes = _changes(a.step.data, b.step.data) if a is not None and b is not None and n >= shared else {}
+        changes = _changes_of(a, b) if n >= shared else {}
         above = {place[parent] for side in (a, b) if side is not None for parent in side.step.parent_ids if parent in place}
         nodes.append(
             Node(
@@ -181,6 +189,15 @@ def _linked(left: Sequence[_Told], right: Sequence[_Told], pairs: Sequence[Pair]
             )
         )
     return nodes
+
+
+def _changes_of(a: _Told | None, b: _Told | None) -> dict[str, tuple[Any, Any]]:
+    """Return what is otherwise in the second run; where only one of them was forked, what that fork changed."""
+    if a is None or b is None:
+        return {name: (y, x) for name, (x, y) in a.forked.items()} if a is not None else b.forked if b is not None else {}
+    other = between(a.forked, b.forked)
+    found = {**_changes(a.step.data, b.step.data), **{name: (x, y) for name, (x, y) in other.items() if canonical_hash(x) != canonical_hash(y)}}
+    return {name: values for name, values in found.items() if name != "changes" or not other}
 
 
 def _changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

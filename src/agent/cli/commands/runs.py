@@ -63,7 +63,7 @@ def tail(
 @app.command("diff")
 def diff(
     first: Annotated[str, typer.Argument(metavar="A", help="A run's id, or a beginning of it.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another run's.")],
+    second: Annotated[str | None, typer.Argument(metavar="[B]", help="Another run's; without it a fork is compared with what it was forked from.")] = None,
     db: Db = None,
     uid: Uid = None,
     config: Config = None,
