@@ -21,7 +21,7 @@ from lift_plots import bars, lines
 
 from agent.core.evalues import Trial
 from agent.core.probation import NEW, PROBATION_SHARE, advance
-from agent.core.statistics import Arms, Interval, Noisy, difference, noisy_difference, runs_needed, shrunken
+from agent.core.statistics import Arms, Interval, Noisy, difference, noisy_difference, population_of, runs_needed, shrunken
 
 WITHHELD = 0.1
 FROM_RUN = 50
@@ -185,9 +185,10 @@ def coverage_of_items(repetitions: int) -> list[str]:
             chance = seeded(f"{mean}/{between}/{seed}")
             items = [item(chance, mean, between) for _ in range(30)]
             every = [noisy for _, _, noisy in items]
+            floored, unfloored = population_of(every), population_of(every, least_between=0.001)
             for truth, part, noisy in items:
                 plain = difference([part])
-                ours, bare = shrunken(noisy, every), shrunken(noisy, every, least_between=0.001)
+                ours, bare = shrunken(noisy, floored), shrunken(noisy, unfloored)
                 assert plain is not None
                 held[0] += 1
                 for at, interval in enumerate((ours, bare, plain), 1):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.statistics import MIN_BETWEEN, Arms, Interval, Noisy, difference, noisy_difference, runs_needed, shrunken, wilson
+from agent.core.statistics import MIN_BETWEEN, Arms, Interval, Noisy, difference, noisy_difference, population_of, runs_needed, shrunken, wilson
 
 COUNTS = st.integers(min_value=0, max_value=200)
 
@@ -121,7 +121,7 @@ def test_an_item_of_few_runs_is_drawn_to_the_others_and_one_of_many_is_not() -> 
     others = [Noisy(0.2, 0.01) for _ in range(20)]
     few, many = Noisy(-0.4, 0.25), Noisy(-0.4, 0.0004)
 
-    drawn, kept = shrunken(few, [*others, few]), shrunken(many, [*others, many])
+    drawn, kept = shrunken(few, population_of([*others, few])), shrunken(many, population_of([*others, many]))
 
     assert drawn.estimate > 0.05
     assert kept.estimate == pytest.approx(-0.4, abs=0.01)
@@ -131,13 +131,13 @@ def test_an_item_of_few_runs_is_drawn_to_the_others_and_one_of_many_is_not() -> 
 def test_the_spread_between_items_is_never_taken_for_less_than_its_floor() -> None:
     same = [Noisy(0.1, 0.04) for _ in range(50)]  # as alike as can be: estimated alone, the spread would be 0
 
-    found = shrunken(same[0], same)
+    found = shrunken(same[0], population_of(same))
 
     assert found.high - found.low > 2 * 1.96 * math.sqrt(0.04 * MIN_BETWEEN**2 / (0.04 + MIN_BETWEEN**2)) * 0.99
 
 
 def test_an_item_alone_is_drawn_nowhere() -> None:
-    found = shrunken(Noisy(0.3, 0.04), [])
+    found = shrunken(Noisy(0.3, 0.04), population_of([Noisy(0.3, 0.04)]))
 
     assert found.estimate == pytest.approx(0.3)
     assert (found.low, found.high) == pytest.approx((0.3 - 1.96 * 0.2, 0.3 + 1.96 * 0.2), abs=1e-3)

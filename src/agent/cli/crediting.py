@@ -94,7 +94,7 @@ def _went(mean: float | None) -> str:
 
 
 def _say_whole(lift: Lift, items: Sequence[ItemLift]) -> None:
-    say(f"{lift.scope}: {lift_sentence(lift)}")
+    say(f"{one_line(lift.scope)}: {lift_sentence(lift)}")
     for line in arm_lines(lift):
         say(f"  {line}")
     if not items:
@@ -123,7 +123,7 @@ def stage_text(item: ItemLift) -> str:
 
 
 def _say_item(item: ItemLift) -> None:
-    say(f"{item.item_id} ({item.kind}, {item.lift.scope}): {lift_sentence(item.lift)}")
+    say(f"{one_line(item.item_id)} ({item.kind}, {one_line(item.lift.scope)}): {lift_sentence(item.lift)}")
     for line in arm_lines(item.lift):
         say(f"  {line}")
     say(f"  {stage_text(item)}")

@@ -72,7 +72,7 @@ def _say_run(found: RunWhy, place: Place) -> None:
         return
     use = found.use
     said = {"injected": "was told its advice", "withheld": "was chosen to go without the advice there was", "none": "had no advice"}[use.arm]
-    say(f"run {use.trace_id} ({use.scope}) {said}; {_outcome_text(use)}")
+    say(f"run {one_line(use.trace_id)} ({one_line(use.scope)}) {said}; {_outcome_text(use)}")
     for told in found.items:
         became = {"injected": "told", "withheld": "withheld by chance", "shadow": "only logged", "excluded": "left out"}[told.arm]
         chance = "" if told.propensity >= 1 else f", with a chance of {told.propensity:.2f}"
@@ -89,7 +89,7 @@ def _outcome_text(use: Use) -> str:
 
 
 def _say_item(why: Why, *, is_short: bool = False) -> None:
-    say(f"[{why.item_id}] {one_line(why.says, LINE_CHARS) or '(its words were forgotten)'}")
+    say(f"[{one_line(why.item_id)}] {one_line(why.says, LINE_CHARS) or '(its words were forgotten)'}")
     facts = [why.kind, why.state, f"from {why.source}" if why.source else None, f"by {one_line(why.author, 60)}" if why.author else None]
     facts += [f"trust: {why.trust}" if why.trust else None, when_text(why.created_at) if why.created_at else None]
     say("  " + ", ".join(fact for fact in facts if fact))
@@ -106,7 +106,7 @@ def _say_item(why: Why, *, is_short: bool = False) -> None:
         say(f"  lift: {lift_sentence(why.lift.lift)}; {stage_text(why.lift)}")
     for use in why.uses:
         became = use.items[0].arm if use.items else "?"
-        say(f"  run {use.trace_id} ({when_text(use.at)}): {became}; {_outcome_text(use)}")
+        say(f"  run {one_line(use.trace_id)} ({when_text(use.at)}): {became}; {_outcome_text(use)}")
 
 
 def _evidence_lines(evidence: Sequence[Evidence]) -> list[str]:
@@ -116,7 +116,7 @@ def _evidence_lines(evidence: Sequence[Evidence]) -> list[str]:
         by = f" by {one_line(one.by, 60)}" if one.by else ""
         what = f"{one.step_type}{by}" if one.step_type else "not to be read any more"
         words = f": {one_line(one.says, LINE_CHARS)}" if one.says.strip() else ""
-        lines.append(f"learnt from {one.step_id} ({what}), {sign}{words.removeprefix(': ')}".rstrip(", "))
+        lines.append(f"learnt from {one_line(one.step_id)} ({what}), {sign}{words.removeprefix(': ')}".rstrip(", "))
     return lines
 
 
@@ -139,7 +139,7 @@ def _say_learnt(found: Learnt, place: Place) -> None:
     say(f"since {when_text(found.since)}: {len(found.experiences)} experiences, {found.cases} cases{many}")
     for one in found.experiences[:SHOWN]:
         by = f", by {one_line(one.author, 60)}" if one.author else ""
-        say(f"  {when_text(one.created_at)}  [{one.experience_id}] {one_line(one.to_prompt_text(), LINE_CHARS)} ({one.state}{by})")
+        say(f"  {when_text(one.created_at)}  [{one_line(one.experience_id)}] {one_line(one.to_prompt_text(), LINE_CHARS)} ({one.state}{by})")
     if len(found.experiences) > SHOWN:
         say(f"  and {len(found.experiences) - SHOWN} more")
     tools = sorted(found.cases_for.keys() | found.cases_against.keys())
@@ -148,5 +148,5 @@ def _say_learnt(found: Learnt, place: Place) -> None:
     if len(tools) > SHOWN:
         say(f"  and {len(tools) - SHOWN} more tools")
     for lift in found.lifts:
-        say(f"{lift.scope}: {lift_sentence(lift)}")
+        say(f"{one_line(lift.scope)}: {lift_sentence(lift)}")
     tell(f"why one of them is there: seasoned memory why ITEM{place_options(place) or ''}")

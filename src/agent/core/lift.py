@@ -5,12 +5,12 @@ that everybody would have been told, nor one that merely completed, says anythin
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from statistics import fmean
 
 from agent.core.evalues import Trial
-from agent.core.probation import standing_after
-from agent.core.statistics import Arms, Interval, difference, noisy_difference, runs_needed, shrunken
+from agent.core.probation import Standing, standing_after
+from agent.core.statistics import Arms, Interval, difference, noisy_difference, population_of, runs_needed, shrunken
 from agent.models.learning import Use, Used
 from agent.models.lift import ItemLift, Lift, Verdict
 from agent.models.value import Value, replace
@@ -25,6 +25,12 @@ FEWEST = 5
 """Runs that each arm has at least before there is a verdict: an item is not said to help only because others do."""
 USUAL_SHARE = 0.1
 """The share of runs that is withheld where none was as yet: the default of `AgentConfig.withhold`."""
+
+
+HALF = 0.5
+"""An outcome below is a failure, where it has to be one or the other."""
+FEWEST_FAILURES = 8
+"""No fewer failures of told runs amount to a suspicion, whatever else happened: each adds a factor of 1.36 at most, and 10 are needed."""
 
 
 class Chance(Value, frozen=True, gc=False):
@@ -46,27 +52,44 @@ def item_lifts(uses: Sequence[Use], scope: str) -> list[ItemLift]:
 
     Items are drawn towards each other: see `statistics.shrunken`.
     """
-    chances: dict[str, list[Chance]] = defaultdict(list)
-    kinds: dict[str, str] = {}
-    for use in uses:
-        for item in use.items:
-            chance = item_chance(use, item)
-            if chance is not None:
-                chances[item.item_id].append(chance)
-                kinds[item.item_id] = item.kind
+    chances = item_chances(uses)
+    kinds = {item.item_id: item.kind for use in uses for item in use.items}
     noisy = {item_id: one for item_id, found in chances.items() if (one := noisy_difference(arms_of(found))) is not None}
+    population = population_of(list(noisy.values())) if noisy else None
     lifts: list[ItemLift] = []
     for item_id, found in sorted(chances.items(), key=lambda entry: (-len(entry[1]), entry[0])):
         own = noisy.get(item_id)
-        lift = _judged(scope, uses, found, None if own is None else shrunken(own, noisy.values()))
-        lifts.append(item_standing(ItemLift(item_id=item_id, kind=kinds[item_id], lift=lift), found))
+        lift = _judged(scope, uses, found, shrunken(own, population) if own is not None and population is not None else None)
+        lifts.append(with_standing(ItemLift(item_id=item_id, kind=kinds[item_id], lift=lift), standing_of(found)))
     return lifts
 
 
-def item_standing(item: ItemLift, found: Sequence[Chance]) -> ItemLift:
-    """Return an item with what the sequential test says, from what became of it in its runs, newest first."""
-    standing = standing_after(trials_of(reversed(found)))
+def item_chances(uses: Sequence[Use], only: Container[str] | None = None) -> dict[str, list[Chance]]:
+    """Return what became of each item in these uses, or `only` of some, in their order."""
+    chances: dict[str, list[Chance]] = {}
+    for use in uses:
+        for item in use.items:
+            if only is not None and item.item_id not in only:
+                continue
+            chance = item_chance(use, item)
+            if chance is not None:
+                chances.setdefault(item.item_id, []).append(chance)
+    return chances
+
+
+def may_be_suspected(found: Iterable[Chance]) -> bool:
+    """Whether an item failed often enough to be on probation at all: a cheap look before the whole test."""
+    return sum(one.is_told and one.outcome is not None and one.outcome < HALF for one in found) >= FEWEST_FAILURES
+
+
+def with_standing(item: ItemLift, standing: Standing) -> ItemLift:
+    """Return an item with what the sequential test says."""
     return replace(item, stage=standing.stage, suspicion=standing.suspicion.value, harm=standing.harm.value, help=standing.help.value)
+
+
+def standing_of(found: Sequence[Chance]) -> Standing:
+    """Return what the sequential test says of an item, from what became of it in its runs, newest first."""
+    return standing_after(Trial(one.is_told, one.propensity, one.outcome) for one in reversed(found) if one.outcome is not None)
 
 
 def advice_chance(use: Use) -> Chance | None:
@@ -86,11 +109,6 @@ def item_chance(use: Use, item: Used) -> Chance | None:
     if is_shared and item.arm == "withheld":
         return None
     return Chance(item.arm == "injected", 1.0 if is_shared else item.propensity, use.outcome)
-
-
-def trials_of(chances: Iterable[Chance]) -> list[Trial]:
-    """Return the runs whose outcome is known, for the sequential test."""
-    return [Trial(one.is_told, one.propensity, one.outcome) for one in chances if one.outcome is not None]
 
 
 def arms_of(chances: Iterable[Chance]) -> list[Arms]:

@@ -39,10 +39,12 @@ def advance(standing: Standing, trial: Trial) -> Standing:
     """Return the standing after one more run whose outcome is known."""
     if standing.stage == "quarantine":
         return standing
-    harm, help_ = evidence_after(standing.harm, trial, of="harm"), evidence_after(standing.help, trial, of="help")
-    after = replace(standing, harm=harm, help=help_)
-    if harm.value >= HARMFUL_AT:
-        return replace(after, stage="quarantine")
+    after = standing
+    if 0 < trial.propensity < 1:
+        harm, help_ = evidence_after(standing.harm, trial, of="harm"), evidence_after(standing.help, trial, of="help")
+        after = replace(standing, harm=harm, help=help_)
+        if harm.value >= HARMFUL_AT:
+            return replace(after, stage="quarantine")
     if standing.stage == "probation":
         return _on_probation(after, trial)
     if trial.is_told:

@@ -6,7 +6,7 @@ Source: R. Bhatia, C. Davis, "A better bound on the variance", American Mathemat
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
 
 from agent.models.value import Value
@@ -48,6 +48,14 @@ class Noisy(Value, frozen=True):
 
     estimate: float
     variance: float
+
+
+class Population(Value, frozen=True):
+    """The true effects of all items: their mean, the variance of its error, and the variance between them."""
+
+    mean: float
+    variance: float
+    between: float
 
 
 def wilson(total: float, count: int, *, confidence: float = CONFIDENCE) -> Interval:
@@ -109,20 +117,26 @@ def noisy_difference(parts: Sequence[Arms]) -> Noisy | None:
     return Noisy(estimate, variance)
 
 
-def shrunken(one: Noisy, others: Iterable[Noisy], *, confidence: float = CONFIDENCE, least_between: float = MIN_BETWEEN) -> Interval:
-    """Return one item's effect, drawn towards the mean effect of all: the noisier, the more. `others` are all items, also this one.
+def population_of(items: Sequence[Noisy], *, least_between: float = MIN_BETWEEN) -> Population:
+    """Return the mean of the true effects of some items (at least one), and how much these vary, by `least_between` at least.
 
-    The effects of items vary by a standard deviation that is estimated from them (R. DerSimonian, N. Laird, "Meta-analysis in
-    clinical trials", 1986), but by `least_between` at least. The interval allows for the error of the mean.
+    Source: R. DerSimonian, N. Laird, "Meta-analysis in clinical trials", Controlled Clinical Trials 7, 1986.
+    """
+    between = max(_between_variance(items), least_between**2)
+    weights = [1 / (item.variance + between) for item in items]
+    whole = sum(weights)
+    mean = sum(weight * item.estimate for weight, item in zip(weights, items, strict=True)) / whole
+    return Population(mean, 1 / whole, between)
+
+
+def shrunken(one: Noisy, population: Population, *, confidence: float = CONFIDENCE) -> Interval:
+    """Return one item's effect, drawn towards the mean of its population: the noisier, the more. The interval allows for the error of that mean.
+
     Source: C. N. Morris, "Parametric empirical Bayes inference", JASA 78, 1983.
     """
-    every = list(others) or [one]
-    between = max(_between_variance(every), least_between**2)
-    weights = [1 / (item.variance + between) for item in every]
-    pooled = sum(weight * item.estimate for weight, item in zip(weights, every, strict=True)) / sum(weights)
-    drawn = one.variance / (one.variance + between)
-    half = _z(confidence) * math.sqrt(one.variance * (1 - drawn) + drawn**2 / sum(weights))
-    estimate = drawn * pooled + (1 - drawn) * one.estimate
+    drawn = one.variance / (one.variance + population.between)
+    half = _z(confidence) * math.sqrt(one.variance * (1 - drawn) + drawn**2 * population.variance)
+    estimate = drawn * population.mean + (1 - drawn) * one.estimate
     return Interval(estimate, max(-1.0, estimate - half), min(1.0, estimate + half))
 
 

@@ -1,9 +1,12 @@
 """Whether what was learnt helps: the lift of a memory and of its items, and the quarantine of items that do harm."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from agent.core.advice import item_id_of
-from agent.core.lift import Chance, item_chance, item_lifts, item_standing, memory_lift
+from agent.core.lift import HALF, Chance, item_chances, item_lifts, may_be_suspected, memory_lift, standing_of, with_standing
+from agent.core.probation import Standing
 from agent.errors import ExperienceNotFound
 from agent.models.learning import Use, Used
 from agent.models.lift import ItemLift, Lift
@@ -72,19 +75,26 @@ class Credit:
     async def review(self, trace_id: str, *, uid: str | None) -> list[Quarantined]:
         """Take out of use the items of a run that do harm, now that its outcome is known; return them. The same again does nothing more.
 
-        It costs nothing where the run says nothing against its items.
+        It reads one row where the run says nothing against its items.
         """
         found = await self.memories.uses(trace_id=trace_id, uid=uid, limit=1)
         if not found:
             return []
         use = found[0]
-        self._known.pop((use.scope, use.uid), None)
         accused = {item.item_id for item in use.items if _speaks_against(use, item)}
         if not accused:
             return []
-        harmful = [item for item in await self.items(use.scope, uid=use.uid) if item.item_id in accused and item.stage == "quarantine"]
-        done = [await self._quarantine(item, use) for item in harmful]
-        return [one for one in done if one is not None]
+        uses = await self.memories.uses(scope=use.scope, uid=use.uid, limit=WINDOW)
+        suspects: set[str] = set()
+        done: list[Quarantined] = []
+        for item_id, chances in item_chances(uses, accused).items():
+            standing = await self._standing(item_id, chances, uses, uid=use.uid)
+            if standing.stage == "probation":
+                suspects.add(item_id)
+            elif standing.stage == "quarantine" and (out := await self._quarantine(item_id, chances, standing, use)) is not None:
+                done.append(out)
+        self._note(use.scope, use.uid, accused, suspects)
+        return done
 
     async def on_probation(self, scope: str, *, uid: str | None) -> frozenset[str]:
         """Return the ids of items that the toss of a coin decides about.
@@ -94,42 +104,57 @@ class Credit:
         """
         known = self._known.pop((scope, uid), None)
         if known is None or known[1] >= REFRESH_AFTER:
-            known = (frozenset(item.item_id for item in await self.items(scope, uid=uid) if item.stage == "probation"), 0)
+            known = (await self._suspects(scope, uid), 0)
         self._known[scope, uid] = (known[0], known[1] + 1)
         if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
         return known[0]
 
-    async def _judged(self, uses: list[Use], scope: str, uid: str | None) -> list[ItemLift]:
-        return [await self._since_a_persons_word(item, uses, uid) for item in item_lifts(uses, scope)]
+    def _note(self, scope: str, uid: str | None, looked_at: AbstractSet[str], suspects: AbstractSet[str]) -> None:
+        """Keep what was found of some items of a scope, where its others are known."""
+        known = self._known.get((scope, uid))
+        if known is not None:
+            self._known[scope, uid] = ((known[0] - looked_at) | suspects, known[1])
 
-    async def _since_a_persons_word(self, item: ItemLift, uses: list[Use], uid: str | None) -> ItemLift:
-        """Return an item judged by the runs since somebody last changed it: a restored or edited one begins anew."""
-        if item.stage == "trusted":
-            return item
-        changes = await self.memories.history(item_id=item.item_id, uid=uid)
+    async def _suspects(self, scope: str, uid: str | None) -> frozenset[str]:
+        uses = await self.memories.uses(scope=scope, uid=uid, limit=WINDOW)
+        chances = {item_id: found for item_id, found in item_chances(uses).items() if may_be_suspected(found)}
+        standings = {item_id: await self._standing(item_id, found, uses, uid=uid) for item_id, found in chances.items()}
+        return frozenset(item_id for item_id, standing in standings.items() if standing.stage == "probation")
+
+    async def _judged(self, uses: Sequence[Use], scope: str, uid: str | None) -> list[ItemLift]:
+        items = item_lifts(uses, scope)
+        for at, item in enumerate(items):
+            if item.stage != "trusted":
+                found = item_chances(uses, {item.item_id})[item.item_id]
+                items[at] = with_standing(item, await self._standing(item.item_id, found, uses, uid=uid))
+        return items
+
+    async def _standing(self, item_id: str, found: Sequence[Chance], uses: Sequence[Use], *, uid: str | None) -> Standing:
+        """Return how an item stands after the runs since somebody last changed it: a restored or edited one begins anew."""
+        standing = standing_of(found)
+        if standing.stage == "trusted":
+            return standing
+        changes = await self.memories.history(item_id=item_id, uid=uid)
         moments = [change["at"] for change in changes if change["change"] in BEGIN_ANEW and change["by"] != QUARANTINE]
         if not moments:
-            return item
+            return standing
         since = max(moments)
-        return item_standing(item, [chance for use in uses if use.at > since for chance in _chances(use, item.item_id)])
+        return standing_of(item_chances([use for use in uses if use.at > since], {item_id}).get(item_id, []))
 
-    async def _quarantine(self, item: ItemLift, use: Use) -> Quarantined | None:
-        lift = item.lift
-        reason = (
-            f"runs went worse with it: {lift.told} told it went well in {_percent(lift.told_mean)}, "
-            f"{lift.withheld} that it was withheld from in {_percent(lift.withheld_mean)} (e-value {item.harm:.0f})"
-        )
-        found = await self.memories.get(item.item_id, uid=use.uid)
-        if found is None and item.kind == "advice":
-            found = await self._stand_in(item.item_id, use)
-        if not isinstance(found, Experience) or found.state != "active":
+    async def _quarantine(self, item_id: str, found: Sequence[Chance], standing: Standing, use: Use) -> Quarantined | None:
+        kind = next(item.kind for item in use.items if item.item_id == item_id)
+        experience = await self.memories.get(item_id, uid=use.uid)
+        if experience is None and kind == "advice":
+            experience = await self._stand_in(item_id, use)
+        if not isinstance(experience, Experience) or experience.state != "active":
             return None
+        reason = _reason(found, standing)
         try:
-            await self.memories.set_state(item.item_id, "shadow", by=QUARANTINE, reason=reason, uid=use.uid)
+            await self.memories.set_state(item_id, "shadow", by=QUARANTINE, reason=reason, uid=use.uid)
         except ExperienceNotFound:
             return None  # forgotten meanwhile
-        return Quarantined(item_id=item.item_id, kind=item.kind, reason=reason)
+        return Quarantined(item_id=item_id, kind=kind, reason=reason)
 
     async def _stand_in(self, item_id: str, use: Use) -> Experience | None:
         """Record an experience for the cases of a tool, so that it has a state that people can see and change."""
@@ -144,16 +169,20 @@ class Credit:
         return experience
 
 
-def _chances(use: Use, item_id: str) -> list[Chance]:
-    return [chance for item in use.items if item.item_id == item_id and (chance := item_chance(use, item)) is not None]
-
-
 def _speaks_against(use: Use, item: Used) -> bool:
     """Whether a run adds to the evidence that an item does harm: it was told and went badly, or spared and went well."""
     if use.outcome is None or item.arm not in {"injected", "withheld"}:
         return False
-    return (use.outcome < 0.5) == (item.arm == "injected")  # noqa: PLR2004  # half
+    return (use.outcome < HALF) == (item.arm == "injected")
 
 
-def _percent(share: float | None) -> str:
-    return "no case" if share is None else f"{100 * share:.0f} %"
+def _reason(found: Sequence[Chance], standing: Standing) -> str:
+    told, withheld = (_share(found, is_told=is_told) for is_told in (True, False))
+    return (
+        f"runs go worse with it: of those that were told it {told} went well, of those that chance kept it from {withheld} (e-value {standing.harm.value:.0f})"
+    )
+
+
+def _share(found: Sequence[Chance], *, is_told: bool) -> str:
+    outcomes = [one.outcome for one in found if one.outcome is not None and one.is_told == is_told and 0 < one.propensity < 1]
+    return f"{sum(outcomes):.3g} of {len(outcomes)}"
