@@ -81,7 +81,7 @@ async def test_an_item_that_does_harm_is_taken_out_of_use_and_the_log_says_why(m
     (done,) = await credit.review(last, uid=UID)
 
     assert done.item_id == item_id
-    assert "of those told it 0 of 8 went well, of those that chance kept it from 8 of 8" in done.reason
+    assert "of those that were told it 0 of 8 went well, of those that chance kept it from 8 of 8" in done.reason
     assert await state_of(memories, item_id) == "shadow"
     assert (await memories.history(item_id=item_id, uid=UID))[-1]["by"] == QUARANTINE
     found = await credit.item(item_id, uid=UID)
