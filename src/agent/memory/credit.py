@@ -16,7 +16,7 @@ from agent.storage.learning_port import LearningStore
 
 WINDOW = 1_000
 """The newest runs of a scope and owner that are looked at: memory grows, and its lift changes, so that old runs say little of it."""
-REFRESH_AFTER = 25
+REFRESH_AFTER = 100
 """Runs after which is read anew which items are on probation, where no outcome that this process recorded came before."""
 MAX_REMEMBERED = 1_000
 """Scopes and owners of which it is kept at once who is on probation."""
