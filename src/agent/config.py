@@ -45,6 +45,10 @@ class AgentConfig:
     withhold_rules: bool = False  # whether rules in a person's own words are held back, too
     withhold_seed: int | str = 0  # with the id of a run it decides
     embed: Embed | None = None  # texts to vectors: likeness is then the mean of BM25 and cosine. Try it on your own runs first
+    extractor: Literal["verbatim", "llm"] | Callable[..., Any] = "verbatim"  # how a person's words become a rule: see agent.memory.extracting
+    extractor_model: str | None = None  # that "llm" asks; None: the run's own
+    extractor_timeout_s: float = 60.0  # then the person's words stand as they are
+    tool_failure_ttl_days: float | None = 30.0  # how long a tool's failure speaks against it; then it is tried again. None: always
     parallel_tools: int = 8  # calls of one run that run at once
     tool_timeout_s: float | None = 120.0  # for tools that name none; None: no bound
     max_state_attempts: int = 10  # how often a transactional tool runs whose states others change meanwhile

@@ -8,16 +8,16 @@ import agent.models.payloads as said
 from agent.config import ANONYMOUS, AgentConfig, CallResult
 from agent.core.fold import RULE
 from agent.core.replay import Replay
+from agent.core.state import PROBE
 from agent.engine.approval_rules import ApprovalRules
 from agent.engine.approvals import decide_call, pending, resolve_call
 from agent.engine.beginning import Request, tenant
 from agent.engine.calling import call_once
 from agent.engine.engine import Engine
-from agent.engine.feedback import give_feedback
 from agent.engine.forking import fork
 from agent.engine.limits import checked_limits
 from agent.engine.log import as_run_log
-from agent.engine.planning import PROBE
+from agent.engine.opinions import Feedbacks
 from agent.engine.replaying import replay_run
 from agent.engine.shop import Shop
 from agent.engine.stopping import cancel, pause
@@ -60,11 +60,12 @@ class AgentRunner:
         self.tools = tool_registry if tool_registry is not None else get_tool_registry()
         self.llm_call = llm_call
         self.config = config if config is not None else AgentConfig()
-        self._memory = Memory(memory_store, trace_store, self.config) if memory_store is not None else None
-        self._shop = Shop(as_run_log(trace_store), llm_call, self.tools, memory_store, state_store, self.config, self._memory)
+        self.memory = Memory(memory_store, trace_store, self.config, lambda: self.llm_call) if memory_store is not None else None
+        self._shop = Shop(as_run_log(trace_store), llm_call, self.tools, memory_store, state_store, self.config, self.memory)
         self._engine = Engine(self._shop, trace_store)
         self._engine.delegate = Subruns(self._engine)
         self.approval_rules = ApprovalRules(trace_store, state_store)
+        self.feedback = Feedbacks(trace_store, self._shop)
 
     def _model(self) -> LLMCall:
         if self.llm_call is None:
@@ -294,27 +295,39 @@ class AgentRunner:
         corrected: Any = None,
         uid: str | None = None,
     ) -> str | None:
-        """Record feedback on a step; return the id of the experience made of it, or None.
+        """Record feedback on a step; return the id of the experience made of it, or None. `feedback` lists, changes and takes back what was said.
+
+        `corrected` is what would have been right: of a tool call {"tool_name": …, "arguments": …} or one of the two, else the output.
+        Without `extract_experience` it is only recorded; `memory.learn(trace_id, even_unasked=True)` learns from it later.
 
         Raises:
             TraceNotFound, StepNotFound: there is none; nothing was recorded.
             FeedbackInvalid: no such kind of feedback, or no words.
         """
-        feedback = said.Feedback(target_step_id=target_step_id, feedback_type=feedback_type, content=content, by=_person(by), corrected=corrected)
-        return await give_feedback(
-            self.trace_store,
-            self.memory_store,
-            self._shop.redactor,
-            trace_id=trace_id,
-            feedback=feedback,
-            extract=extract_experience,
-            attempts=self.config.max_append_attempts,
-            uid=uid,
+        given = said.Feedback(
+            target_step_id=target_step_id,
+            feedback_type=feedback_type,
+            content=content,
+            by=_person(by),
+            corrected=corrected,
+            is_learning=bool(extract_experience),
         )
+        return await self.feedback.add(trace_id, given, uid=uid)
+
+    async def outcome(self, trace_id: str, value: float, *, by: str | None = None, uid: str | None = None) -> None:
+        """Record how a run really went, from 0 (it failed) to 1 (it went well); the last word of each person counts.
+
+        Raises:
+            TraceNotFound: there is none; nothing was recorded.
+            BadInput: the value is no number from 0 to 1.
+        """
+        await self.feedback.outcome(trace_id, said.OutcomeGiven(value=value, by=_person(by)), uid=uid)
 
     async def aclose(self) -> None:
         """Let go of all runs that are driven here: each can be resumed from its log."""
         await self._engine.aclose()
+        if self.memory is not None:
+            await self.memory.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ from agent.core.calls import calls_of, message_tool_call, safe_name
 from agent.core.compact import Folding, folded
 from agent.core.forking import forked
 from agent.core.messages import Messages
-from agent.core.state import Answer, CallState, Compacted, CutResult, PromptMark, Rejected, RunState, Source, Used
+from agent.core.state import Answer, CallState, Compacted, CutResult, PromptMark, Rejected, RunState, Source, Used, inherited_results, inherited_sources
 from agent.core.subruns import begun_again, rolled_up, with_subrun
 from agent.core.wording import wording
 from agent.models.bulk import Bulk
@@ -76,20 +76,10 @@ def _input(state: RunState, step: Step, payload: said.Input) -> RunState:
         tip=(step.step_id,),
         max_iterations=payload.max_iterations,
         limits=_numbers(payload.limits),
-        untrusted=_inherited_sources(payload),
-        cut=_inherited_results(payload),
+        untrusted=inherited_sources(payload),
+        cut=inherited_results(payload),
         next_sequence=_next(state, step),
     )
-
-
-def _inherited_sources(payload: said.Input) -> tuple[Source, ...]:
-    return tuple([Source(given.get("tool_name", ""), given.get("step_id", "")) for given in payload.tainted_by])
-
-
-def _inherited_results(payload: said.Input) -> tuple[CutResult, ...]:
-    """Return the results of earlier runs that can be read on; what is none, in steps that anyone wrote, is passed over."""
-    found = [(given.get("result_id"), given.get("sequence"), given.get("trace_id")) for given in payload.cut_results]
-    return tuple([CutResult(i, n, t) for i, n, t in found if isinstance(i, str) and isinstance(n, int) and isinstance(t, str) and t])
 
 
 def _raised(state: RunState, step: Step, payload: said.Input) -> RunState:
@@ -239,6 +229,8 @@ def _tool_call(state: RunState, step: Step, payload: said.ToolCall) -> RunState:
         after = replace(after, cut=(*after.cut, CutResult(payload.result_id, step.sequence))[-MAX_CUT:])
     if payload.usage and is_new:
         after = replace(after, used=rolled_up(state.used, state.call(payload.call_id), payload.usage))
+    if is_new and not payload.is_ok:
+        after = replace(after, signalled=step.sequence)
     if not is_new or (payload.limit is None and not payload.is_untrusted):
         return after
     return _tainted(after, step, payload) if payload.limit is None else _kept_back(after, payload)
@@ -315,6 +307,7 @@ def _approval_requested(state: RunState, step: Step, payload: said.ApprovalReque
 
 def _approval_decided(state: RunState, step: Step, payload: said.ApprovalDecided) -> RunState:
     after = _with_call(state, step, payload.call_id, lambda c: c if c.decision is not None or c.request is None else replace(c, decision=payload))
+    after = replace(after, signalled=step.sequence)
     call = state.call(payload.call_id)
     if payload.by is not None and payload.by.startswith(RULE) and call is not None and call.request is not None and call.decision is None:
         return replace(after, ruled=(*state.ruled, payload.by.removeprefix(RULE)))
@@ -329,7 +322,8 @@ def _in_doubt(state: RunState, step: Step, payload: said.InDoubtStep) -> RunStat
 
 
 def _in_doubt_resolved(state: RunState, step: Step, payload: said.InDoubtResolved) -> RunState:
-    return _with_call(state, step, payload.call_id, lambda c: replace(c, doubt=None, resolution=payload, started_epoch=None) if state.is_unknown(c) else c)
+    after = _with_call(state, step, payload.call_id, lambda c: replace(c, doubt=None, resolution=payload, started_epoch=None) if state.is_unknown(c) else c)
+    return replace(after, signalled=step.sequence)
 
 
 # ---- endings
@@ -350,6 +344,7 @@ def _output_rejected(state: RunState, step: Step, payload: said.OutputRejected) 
         messages=state.messages.plus(user_message(wording("output_rejected", _language(state), problem=payload.problem))),
         reply=None,
         rejected=Rejected(count + 1, payload.problem),
+        signalled=step.sequence,
         tip=(*state.tip, step.step_id),
         next_sequence=_next(state, step),
     )
@@ -367,7 +362,7 @@ def _paused(state: RunState, step: Step, payload: said.Paused) -> RunState:
 
 def _failure(state: RunState, step: Step, payload: said.Failure) -> RunState:
     used = state.used.with_unknown(payload.cost_is_partial)
-    failed = replace(state, status="failed", stopped_epoch=step.epoch, failure=payload, used=used, next_sequence=_next(state, step))
+    failed = replace(state, status="failed", stopped_epoch=step.epoch, failure=payload, used=used, signalled=step.sequence, next_sequence=_next(state, step))
     return failed if state.rejected is None or payload.action != "Fail" else replace(failed, rejected=None)  # a resume begins to count anew
 
 

@@ -8,6 +8,9 @@ from agent.core.calls import Call, loose_arguments
 from agent.core.messages import Messages
 from agent.models.value import Value, replace
 
+PROBE = "probe"
+"""Who resolved a call in doubt, where its tool's probe did."""
+
 
 class Used(Value, frozen=True, gc=False):
     """What a run has used so far, with what its sub-agents' runs used (but for their model calls, which are their own)."""
@@ -89,6 +92,17 @@ class CutResult(Value, frozen=True, gc=False):
     trace_id: str = ""  # of the run it is from; "": this one
 
 
+def inherited_sources(payload: said.Input) -> tuple[Source, ...]:
+    """Return where untrusted words came from in what a run goes on from."""
+    return tuple([Source(given.get("tool_name", ""), given.get("step_id", "")) for given in payload.tainted_by])
+
+
+def inherited_results(payload: said.Input) -> tuple[CutResult, ...]:
+    """Return the results of earlier runs that can be read on; what is none, in steps that anyone wrote, is passed over."""
+    found = [(given.get("result_id"), given.get("sequence"), given.get("trace_id")) for given in payload.cut_results]
+    return tuple([CutResult(i, n, t) for i, n, t in found if isinstance(i, str) and isinstance(n, int) and isinstance(t, str) and t])
+
+
 class Answer(Value, frozen=True, gc=False):
     """A reply without tool requests, not yet concluded."""
 
@@ -153,6 +167,7 @@ class RunState(Value, frozen=True, gc=False):
     cut: tuple[CutResult, ...] = ()  # results that can be read on
     rejected: Rejected | None = None  # answers that did not fit the output type
     broken: str | None = None  # the limit that kept a call from running, or after which the final answer was asked for
+    signalled: int = -1  # sequence of the last step that says how something went: a call that failed, a person's word …
 
     @property
     def answer(self) -> str | None:

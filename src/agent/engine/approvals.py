@@ -11,7 +11,7 @@ from agent.core.fold import advance, fold, start
 from agent.core.redact import Redactor
 from agent.core.state import CallState, RunState
 from agent.engine.engine import Engine
-from agent.engine.log import as_trace_log, head_below, head_of
+from agent.engine.log import as_trace_log, head_below, head_of, is_to_be_learnt
 from agent.errors import (
     AlreadyDecided,
     ApprovalExpired,
@@ -268,7 +268,8 @@ async def _append(engine: Engine, trace_id: str, build: Callable[[RunState, list
         step = step_of(payload, trace_id, sequence, parents, at=now(), epoch=head.epoch)
         after = advance(state, step)
         try:
-            await log.add_steps(trace_id, [step], changes={"waiting_calls": len(after.waiting_calls)})
+            changes = {"waiting_calls": len(after.waiting_calls), **({"signalled": sequence} if is_to_be_learnt(after) else {})}
+            await log.add_steps(trace_id, [step], changes=changes)
         except SequenceTaken:
             continue
         if trace_id in engine.drivers:

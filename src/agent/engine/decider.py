@@ -8,7 +8,7 @@ from agent.core.calls import loose_arguments
 from agent.core.decide import Action, Begin, Conclude, CutOff, Open, ReachLimit, Settle, decide
 from agent.core.limits import calls_beyond
 from agent.core.repeats import repeats_of
-from agent.core.state import CallState, RunState
+from agent.core.state import PROBE, CallState, RunState
 from agent.core.wording import wording
 from agent.engine.bounds import Bounds
 from agent.engine.compacting import Compactor
@@ -17,7 +17,6 @@ from agent.engine.draft import Draft
 from agent.engine.executing import context_of
 from agent.engine.parted import Parted
 from agent.engine.planning import (
-    PROBE,
     Plan,
     asked_again,
     asked_anew,

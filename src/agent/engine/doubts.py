@@ -5,11 +5,11 @@ from collections.abc import Container, Sequence
 
 import agent.models.payloads as said
 from agent.core.limits import Outside
-from agent.core.state import CallState, RunState
+from agent.core.state import PROBE, CallState, RunState
 from agent.engine.decider import Decider
 from agent.engine.executing import in_doubt, stopped
 from agent.engine.log import RunLog
-from agent.engine.planning import PROBE, Plan
+from agent.engine.planning import Plan
 from agent.engine.shop import Shop
 from agent.models.payloads import Payload
 from agent.models.value import replace

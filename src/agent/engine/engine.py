@@ -21,7 +21,7 @@ from agent.engine.delegating import Delegate, check_declared
 from agent.engine.driver import Driver
 from agent.engine.following import Follower
 from agent.engine.limits import raising
-from agent.engine.log import PlainLog, as_trace_log, head_of
+from agent.engine.log import PlainLog, as_trace_log, head_of, is_to_be_learnt
 from agent.engine.parted import parted
 from agent.engine.planning import stale_calls
 from agent.engine.reading import Reading
@@ -155,6 +155,8 @@ class Engine:
             del self.drivers[trace_id]
         if driver.error is not None and driver.state.status == "running":
             self._adrift.add(trace_id)
+        if self.shop.memory is not None and driver.state.status in ENDED and is_to_be_learnt(driver.state):
+            self.shop.memory.learn_soon(trace_id)
         if driver.trace.conversation_id is not None and driver.state.status in ENDED:
             self.conversations.remember((driver.trace.trace_id, driver.state.next_sequence - 1), driver.state)
 

@@ -126,4 +126,11 @@ def ending_changes(status: str, state: RunState) -> dict[str, Any]:
     changes = {"status": status, "owner": None, "waiting_calls": len(state.waiting_calls), **totals(state)}
     if status in ENDED:
         changes["completed_at"] = now()
+        if is_to_be_learnt(state):
+            changes["signalled"] = state.next_sequence - 1
     return changes
+
+
+def is_to_be_learnt(state: RunState) -> bool:
+    """Whether a run with a memory has steps that say how something went."""
+    return state.signalled >= 0 and state.input is not None and state.input.enable_memory

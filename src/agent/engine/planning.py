@@ -9,7 +9,7 @@ from agent.clock import now
 from agent.core.calls import safe_name
 from agent.core.fold import RULE
 from agent.core.limits import Amount
-from agent.core.state import CallState, RunState
+from agent.core.state import PROBE, CallState, RunState
 from agent.core.wording import wording
 from agent.engine.cut_results import READ_RESULT, reading_tool
 from agent.engine.gates import gate_of
@@ -24,9 +24,6 @@ from agent.tools.registry import ToolRegistry
 from agent.tools.tool import Tool
 
 logger = logging.getLogger("agent")
-PROBE = "probe"
-"""Who resolved a call in doubt, where its tool's probe did."""
-
 SHOWN_NAMES = 30  # tool names that an error lists
 
 

@@ -13,6 +13,14 @@ class Remembering(Protocol):
         """Return what there is for a run; raises nothing unless its caller is cancelled."""
         ...
 
+    async def learnt_from(self, trace_id: str, step_id: str) -> str | None:
+        """Learn from a run, and return the id of the experience that came of a step of it. None: none did, or it failed and is left for later."""
+        ...
+
+    def learn_soon(self, trace_id: str) -> None:
+        """Learn from a run that rests, in the memory's own time."""
+        ...
+
 
 WITHOUT_MEMORY = said.MemoryRead(error="this process has no memory store")
 """What a run reads that began with a memory and goes on without one."""

@@ -317,7 +317,20 @@ class Feedback(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     feedback_type: str
     content: str = ""
     by: str | None = None
-    corrected: Any = None
+    corrected: Any = None  # what would have been right: of a call {"tool_name", "arguments"} or one of them, else the output
+    replaces: str | None = None  # the feedback, as it was first given, that this is a new version of
+    is_revoked: bool = False  # of a new version: it is taken back
+    is_learning: bool = True  # False: it is to be learnt from only when somebody asks for it
+
+
+class OutcomeGiven(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Somebody, or a scorer, says how the run really went. A later one of the same kind and person takes the place of this one."""
+
+    step_type: ClassVar[str] = "outcome"
+
+    value: float  # 0 failed … 1 went well
+    by: str | None = None
+    signal: str = "outcome"  # outcome: a person or a program; score: an eval's scorer
 
 
 class MemoryWrite(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -328,6 +341,10 @@ class MemoryWrite(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     experience_id: str
     condition: str = ""
     rule: str = ""
+    model: str | None = None  # that worded it; its tokens and cost count with no run
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None  # USD; None: unknown, or no model was asked
 
 
 class Erased(Payload, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -350,7 +367,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     kind.step_type: kind
     for kind in (
         Input, MemoryRead, LlmCall, ToolStarted, ToolCall, ApprovalRequested, ApprovalDecided, InDoubtStep, InDoubtResolved, Paused, Cancelled,
-        LimitReached, Failure, Conclusion, Compaction, Forked, Subrun, Feedback, MemoryWrite, Erased, OutputRejected,
+        LimitReached, Failure, Conclusion, Compaction, Forked, Subrun, Feedback, MemoryWrite, Erased, OutputRejected, OutcomeGiven,
     )
 }  # fmt: skip
 _OTHER = Other()
