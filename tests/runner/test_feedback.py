@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from agent.errors import BadInput, FeedbackInvalid, StepNotFound, TraceNotFound
+from agent.models.memory import Experience
+from agent.models.trace import Trace
 from agent.runner import AgentRunner
 from agent.storage.protocols import Store
 from agent.testing.listening import collect, types_of
@@ -15,6 +17,16 @@ async def answered(runner: AgentRunner, task: str = "bill a client", **options: 
     """Return the trace and the answer's step of a run."""
     events = await collect(runner.run(task, **options))
     return events[0].data["trace_id"], next(e.data["step_id"] for e in events if e.type == "conclusion")
+
+
+async def learnt_in(store: Store) -> list[Experience]:
+    return [item for item in await store.memories.list() if isinstance(item, Experience)]
+
+
+async def trace_of(store: Store, trace_id: str) -> Trace:
+    trace = await store.traces.get_trace(trace_id)
+    assert trace is not None
+    return trace
 
 
 async def state_of(store: Store, experience_id: str | None) -> str:
@@ -106,7 +118,7 @@ async def test_feedback_is_not_lost_when_it_was_not_to_be_learnt_and_can_be_lear
 
     assert (at_first, unlearnt, asked) == (None, [], [])
     assert later == again
-    assert [item.experience_id for item in await store.memories.list()] == later
+    assert [item.experience_id for item in await learnt_in(store)] == later
 
 
 async def test_feedback_given_without_a_memory_is_learnt_by_the_next_who_has_one(make: Any, store: Store) -> None:
@@ -116,7 +128,7 @@ async def test_feedback_given_without_a_memory_is_learnt_by_the_next_who_has_one
     assert [trace.trace_id for trace in await store.traces.list_traces(is_unlearnt=True)] == [trace_id]
     ids = await told(make(llm=ScriptedLLM(["done"])))
 
-    assert [item.experience_id for item in await store.memories.list()] == ids
+    assert [item.experience_id for item in await learnt_in(store)] == ids
     assert await store.traces.list_traces(is_unlearnt=True) == []
 
 
@@ -140,7 +152,7 @@ async def test_a_memory_that_fails_to_learn_leaves_it_for_later_and_says_so(make
     assert "left for later" in caplog.text
     assert left == [trace_id]
     assert later == 1
-    assert [item.rule for item in await store.memories.list()] == ["bill in euros"]
+    assert [item.rule for item in await learnt_in(store)] == ["bill in euros"]
 
 
 async def test_a_refusal_with_a_reason_is_learnt_without_being_asked_twice(make: Any, store: Store) -> None:
@@ -152,11 +164,11 @@ async def test_a_refusal_with_a_reason_is_learnt_without_being_asked_twice(make:
     await runner.decide(trace_id, waiting.call_id, "reject", reason="Never pay Eve.", by="ada")
     await collect(runner.resume(trace_id))
     await runner.aclose()
-    (learnt,) = await store.memories.list()
+    (learnt,) = await learnt_in(store)
 
     assert (learnt.kind, learnt.author, learnt.rule) == ("dont", "ada", "pay was refused: Never pay Eve.")
     assert learnt.evidence == (next(step.step_id for step in await store.traces.read_steps(trace_id) if step.step_type == "approval_decided"),)
-    assert (await store.traces.get_trace(trace_id)).learnt >= 0
+    assert (await trace_of(store, trace_id)).learnt >= 0
 
 
 async def test_the_outcome_of_a_run_is_a_step_and_a_number_from_0_to_1(make: Any, store: Store) -> None:
@@ -180,7 +192,7 @@ async def test_the_outcome_of_a_run_is_a_step_and_a_number_from_0_to_1(make: Any
 async def test_a_run_that_says_nothing_is_not_learnt_from(make: Any, store: Store) -> None:
     runner = make(llm=ScriptedLLM([asks(tool_request("look", {"where": "x"})), "done"]))
     events = await collect(runner.run("look", tools=["look"]))
-    trace = await store.traces.get_trace(events[0].data["trace_id"])
+    trace = await trace_of(store, events[0].data["trace_id"])
 
     assert types_of(events)[-1] == "trace_completed"
     assert (trace.signalled, trace.learnt) == (-1, -1)

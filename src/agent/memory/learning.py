@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from typing import TypeAlias
 
 import agent.models.payloads as said
 from agent.clock import now
@@ -33,13 +34,18 @@ CONFIDENCE = 0.6
 """How sure a lesson is that one person's words began."""
 PAGE = 2_000  # steps of a run that are read at once
 
+Model: TypeAlias = Callable[[], LLMCall | None]
+Review: TypeAlias = Callable[[str, str | None], Awaitable[None]]
+"""What is done about a run (its id, its owner's uid) once it is known how it went."""
+
 
 class Learner:
-    """Learns from the runs of one trace store into one memory store. `model` returns what can be asked to word a lesson; `review` is called once it is known how a run went."""
+    """Learns from the runs of one trace store into one memory store.
 
-    def __init__(
-        self, memories: MemoryStore, traces: TraceStore, config: AgentConfig, model: Callable[[], LLMCall | None], review: Callable[[str, str | None], Awaitable[None]]
-    ) -> None:
+    `model` returns what can be asked to word a lesson; `review` is called once it is known how a run went.
+    """
+
+    def __init__(self, memories: MemoryStore, traces: TraceStore, config: AgentConfig, model: Model, review: Review) -> None:
         self.memories, self.traces, self.config, self.model, self.review = memories, traces, config, model, review
         self._failed: set[str] = set()  # runs that could not be learnt from here: not tried again by themselves
 
