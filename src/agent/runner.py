@@ -61,7 +61,7 @@ class AgentRunner:
         self.llm_call = llm_call
         self.config = config if config is not None else AgentConfig()
         self.memory = Memory(memory_store, trace_store, self.config, lambda: self.llm_call) if memory_store is not None else None
-        self._shop = Shop(as_run_log(trace_store), llm_call, self.tools, memory_store, state_store, self.config, self.memory)
+        self._shop = Shop(as_run_log(trace_store), llm_call, self.tools, memory_store, state_store, self.config, self.memory, self.memory)
         self._engine = Engine(self._shop, trace_store)
         self._engine.delegate = Subruns(self._engine)
         self.approval_rules = ApprovalRules(trace_store, state_store)

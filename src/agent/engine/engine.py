@@ -155,8 +155,8 @@ class Engine:
             del self.drivers[trace_id]
         if driver.error is not None and driver.state.status == "running":
             self._adrift.add(trace_id)
-        if self.shop.memory is not None and driver.state.status in ENDED and is_to_be_learnt(driver.state):
-            self.shop.memory.learn_soon(trace_id)
+        if self.shop.learning is not None and driver.state.status in ENDED and is_to_be_learnt(driver.state):
+            self.shop.learning.learn_soon(trace_id)
         if driver.trace.conversation_id is not None and driver.state.status in ENDED:
             self.conversations.remember((driver.trace.trace_id, driver.state.next_sequence - 1), driver.state)
 

@@ -123,7 +123,7 @@ class Feedbacks:
         return read_run(trace_id, await log.read_steps(trace_id))
 
     async def _learnt(self, trace_id: str, step_id: str) -> str | None:
-        return await self._shop.memory.learnt_from(trace_id, step_id) if self._shop.memory is not None else None
+        return await self._shop.learning.learnt_from(trace_id, step_id) if self._shop.learning is not None else None
 
 
 def _given(record: RunRecord, root_id: str) -> FeedbackGiven:

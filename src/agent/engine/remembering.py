@@ -13,6 +13,10 @@ class Remembering(Protocol):
         """Return what there is for a run; raises nothing unless its caller is cancelled."""
         ...
 
+
+class Learning(Protocol):
+    """A memory, as those see it who record what is said of runs."""
+
     async def learnt_from(self, trace_id: str, step_id: str) -> str | None:
         """Learn from a run, and return the id of the experience that came of a step of it. None: none did, or it failed and is left for later."""
         ...

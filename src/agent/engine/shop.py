@@ -10,7 +10,7 @@ import agent.models.payloads as said
 from agent.config import AgentConfig
 from agent.core.redact import Redactor, secrets_in
 from agent.engine.log import RunLog
-from agent.engine.remembering import Remembering
+from agent.engine.remembering import Learning, Remembering
 from agent.llm.contract import LLMCall, StreamingModel
 from agent.storage.protocols import MemoryStore, StateStore
 from agent.storage.state_values import RESERVED, not_reserved
@@ -29,6 +29,7 @@ class Shop:
     states: StateStore | None
     config: AgentConfig
     memory: Remembering | None = None
+    learning: Learning | None = None
     redactor: Redactor = field(init=False)
     _streaming: tuple[Any, bool] = (None, False)
 
