@@ -1,13 +1,10 @@
 """A lesson finds its place among what was learnt before: the same again, nearly the same, the contrary, or something new."""
 
 from collections.abc import Sequence
-from hashlib import blake2b
 
-from agent.core.lessons import least
-from agent.core.likeness import is_contradicted, is_near, is_same, merged_rule
+from agent.core.likeness import is_contradicted, is_same
 from agent.memory.credit import FROM_CASES
 from agent.models.memory import Experience
-from agent.models.value import replace
 from agent.storage.learning_port import LearningStore
 from agent.storage.protocols import MemoryCurator, MemoryStore
 
@@ -18,8 +15,6 @@ STRONGER = 0.1
 """By how much of what is missing to 1 the confidence grows with each piece of evidence more."""
 SUPPORT = 3
 """Runs that speak for what a model worded, from which on it is told without a person's word."""
-MERGE = "merge:"
-"""Before the two ids in the source of a proposal to merge two lessons."""
 
 
 async def keep(store: MemoryStore, new: Experience, *, instead_of: str | None = None, is_back: bool = False, by: str | None = None) -> str:
@@ -37,18 +32,14 @@ async def keep(store: MemoryStore, new: Experience, *, instead_of: str | None = 
     before = await store.get(instead_of) if instead_of is not None else None
     if isinstance(before, Experience) and before.state in OPEN:
         return await store.supersede(before.experience_id, new, by=by)
-    alike = await _alike(store, new)
+    alike = await alike_to(store, new)
     for item in alike:
         if is_same(item, new):
             return await strengthen(store, item, new.evidence, by=by)
     contrary = next((item for item in alike if item.state != "candidate" and is_contradicted(item, new)), None)
     if contrary is not None and new.state == "active":
         return await store.supersede(contrary.experience_id, new, by=by)
-    await store.add_experience(new)
-    near = next((item for item in alike if item.state != "candidate" and item is not contrary and is_near(item, new)), None)
-    if near is not None:
-        await propose_merge(store, near, new)
-    return new.experience_id
+    return await store.add_experience(new)
 
 
 async def _keep_plainly(store: MemoryStore, new: Experience, instead_of: str | None, by: str | None) -> str:
@@ -58,8 +49,8 @@ async def _keep_plainly(store: MemoryStore, new: Experience, instead_of: str | N
     return await store.add_experience(new)
 
 
-async def _alike(store: LearningStore, new: Experience) -> list[Experience]:
-    """Return what the same owner has in the same scope that fits the words of a lesson, the oldest of equals last."""
+async def alike_to(store: LearningStore, new: Experience) -> list[Experience]:
+    """Return what the same owner has in the same scope, not closed, that fits the words of a lesson, best first."""
     found = await store.search(f"{new.condition}\n{new.rule}", scopes=[new.scope], uid=new.uid, states=OPEN, limit=MAX_ALIKE, floor=0.0)
     items = [one.item for one in found if isinstance(one.item, Experience)]
     return [item for item in items if item.uid == new.uid and item.experience_id != new.experience_id and item.source != FROM_CASES]
@@ -94,32 +85,3 @@ async def withdraw(store: MemoryStore, experience_id: str, steps: Sequence[str],
         await store.edit(experience_id, {"evidence": left}, by=by)
     elif not left:
         await store.retire(experience_id, by=by)
-
-
-async def propose_merge(store: LearningStore, older: Experience, newer: Experience) -> None:
-    """Record, as a candidate that is told to nobody, what two lessons would be as one. A pair that was refused is not proposed again."""
-    ids = sorted((older.experience_id, newer.experience_id))
-    if any("+" in one for one in ids):  # the two ids could not be told apart
-        return
-    await store.add_experience(
-        Experience.create(
-            experience_id=f"merge-{blake2b('+'.join(ids).encode(), digest_size=12).hexdigest()}",
-            scope=newer.scope,
-            condition=newer.condition,
-            rule=merged_rule(older, newer),
-            evidence=tuple(dict.fromkeys((*older.evidence, *newer.evidence))),
-            source=f"{MERGE}{older.experience_id}+{newer.experience_id}",
-            confidence=max(older.confidence, newer.confidence),
-            kind=newer.kind,
-            state="candidate",
-            author=newer.author,
-            uid=newer.uid,
-            trust=least(older.trust, newer.trust),
-            created_at=newer.created_at,
-        )
-    )
-
-
-def merged(proposal: Experience) -> Experience:
-    """Return the lesson that takes the place of two, as it is told once a person has agreed."""
-    return replace(proposal, experience_id=f"{proposal.experience_id}.of", state="active", source="merge")

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.config import AgentConfig
 from agent.llm.contract import LLMCall
+from agent.memory.conflicts import Conflicts
 from agent.memory.credit import Credit
 from agent.memory.finding import Probation, Wanted, scopes_of
 from agent.memory.learning import Learner
@@ -45,6 +46,7 @@ class Memory:
         self.credit = Credit(memories) if isinstance(memories, LearningStore) else None
         self.probation = probation if probation is not None else self.credit
         self.learner = Learner(memories, traces, config, model, self._review) if traces is not None else None
+        self.conflicts = Conflicts(memories) if isinstance(memories, LearningStore) else None
         self._likeness = Likeness(config)
         self._learning: set[asyncio.Task[Any]] = set()
 
