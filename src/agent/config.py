@@ -38,6 +38,9 @@ class AgentConfig:
     memory_max_chars: int = 8_000  # of the memory block
     memory_max_tokens: int = 1_000  # about, of the experiences in it together
     memory_max_rule_chars: int = 1_000  # of one experience; more is cut
+    skill_limit: int = 20  # skills that a run is told of by name and description; it reads the rest of them on demand
+    skill_whole_chars: int = 2_000  # of a skill without a folder that is told whole; a longer one is read on demand
+    offer_skills: bool = True  # a run that was told of such skills is offered the tools use_skill and read_skill_file
     memory_timeout_s: float = 2.0  # then the run goes on without memory, and says so
     project: str | None = None  # its memory, the scope "project:NAME", is read besides those of the agent's type, the user and all
     withhold: float = 0.1  # share of runs whose advice is held back at random, so that its effect can be measured; 0: none

@@ -5,6 +5,7 @@ import agent.core.wording_learning as learning
 import agent.core.wording_limits as limits
 import agent.core.wording_long_runs as long_runs
 import agent.core.wording_memory as memory
+import agent.core.wording_skills as skills
 
 _EN = {
     "go_on": "The limit was raised. Go on with the task.",
@@ -63,8 +64,8 @@ _ZH = {
     "final": "本次运行已达到限制。请根据已有内容立即作答;工具已不可用。",
 }  # fmt: skip
 LANGUAGES = {
-    "en": {**_EN, **long_runs.EN, **limits.EN, **memory.EN, **evals.EN, **learning.EN},
-    "zh": {**_ZH, **long_runs.ZH, **limits.ZH, **memory.ZH, **evals.ZH, **learning.ZH},
+    "en": {**_EN, **long_runs.EN, **limits.EN, **memory.EN, **evals.EN, **learning.EN, **skills.EN},
+    "zh": {**_ZH, **long_runs.ZH, **limits.ZH, **memory.ZH, **evals.ZH, **learning.ZH, **skills.ZH},
 }
 
 

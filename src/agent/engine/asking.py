@@ -9,7 +9,7 @@ import agent.models.payloads as said
 from agent.core.fold import history
 from agent.core.redact import printed
 from agent.core.state import RunState
-from agent.engine.cut_results import schemas_of
+from agent.engine.offering import schemas_of
 from agent.engine.shop import RunNeeds, Shop
 from agent.errors import ModelError, ModelRejected, ModelUnavailable
 from agent.events import AgentEvent
@@ -33,7 +33,7 @@ async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: s
     assert shop.llm_call is not None
     is_final = limit is not None
     messages = history(state, is_final_call=is_final)
-    schemas = schemas_of(shop, asked, state) if asked.schemas and not is_final else None
+    schemas = schemas_of(shop, asked, state) if (asked.schemas or state.memory) and not is_final else None
     keywords: dict[str, Any] = {**asked.settings, **needs.passing}
     began = time.perf_counter()
     if shop.is_streaming and isinstance(shop.llm_call, StreamingModel):

@@ -49,13 +49,11 @@ def cut_note(text: str, limit: int, result_id: str | None, language: str) -> str
     return wording("cut_read", language, left=left, id=result_id, offset=limit) if result_id is not None else wording("cut", language, left=left)
 
 
-def schemas_of(shop: Shop, asked: said.Input, state: RunState) -> list[dict[str, Any]] | None:
-    """Return what the model is offered now: the run's tools, and once a result was cut `read_result` as well."""
-    if not asked.schemas:
-        return None
+def reading_schemas(shop: Shop, asked: said.Input, state: RunState) -> list[dict[str, Any]]:
+    """Return `read_result` as the model is offered it once a result was cut; nothing where it is not."""
     if state.cut and can_read(shop) and READ_RESULT not in shop.tools and not _is_named(asked):
-        return [*asked.schemas, schema_of(asked.language)]
-    return list(asked.schemas)
+        return [schema_of(asked.language)]
+    return []
 
 
 def _is_named(asked: said.Input) -> bool:

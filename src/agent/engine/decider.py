@@ -12,9 +12,9 @@ from agent.core.state import PROBE, CallState, RunState
 from agent.core.wording import wording
 from agent.engine.bounds import Bounds
 from agent.engine.compacting import Compactor
-from agent.engine.cut_results import READ_RESULT
 from agent.engine.draft import Draft
 from agent.engine.executing import context_of
+from agent.engine.offering import OWN_TOOLS
 from agent.engine.parted import Parted
 from agent.engine.planning import (
     Plan,
@@ -49,7 +49,7 @@ class Decider:
         self.language = asked.language if asked else "en"
         offered = [shop.tools.get(name) for name in (asked.tools or ()) if name in shop.tools] if asked else []
         self._effects: dict[str, str] = {tool.name: tool.effect if tool.agent is None else "idempotent" for tool in offered}
-        self._effects.setdefault(READ_RESULT, "read")
+        self._effects = {**dict.fromkeys(OWN_TOOLS, "read"), **self._effects}
         self._plans: dict[str, Plan] = {}
         self.compactor = Compactor(shop, asked, needs)
         self.parted: Parted | None = None  # of a fork: what was done where it comes from

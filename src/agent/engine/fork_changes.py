@@ -164,7 +164,8 @@ async def _item(shop: Shop, known: Mapping[str, Experience | Skill], given: Any,
 def _rendered(shop: Shop, state: RunState, items: Sequence[Experience | Skill], advice: dict[str, Any]) -> said.MemoryRead:
     asked = state.input
     assert asked is not None
-    skills, experiences = [i for i in items if isinstance(i, Skill)], [i for i in items if isinstance(i, Experience)]
+    skills = [i.as_told(shop.config.skill_whole_chars if shop.config.offer_skills else None) for i in items if isinstance(i, Skill)]
+    experiences = [i for i in items if isinstance(i, Experience)]
     block = block_of(
         skills,
         experiences,

@@ -11,8 +11,8 @@ from agent.core.fold import RULE
 from agent.core.limits import Amount
 from agent.core.state import PROBE, CallState, RunState
 from agent.core.wording import wording
-from agent.engine.cut_results import READ_RESULT, reading_tool
 from agent.engine.gates import gate_of
+from agent.engine.offering import own_tool
 from agent.engine.shop import Shop
 from agent.errors import ToolArgumentsInvalid, ToolNotFound
 from agent.models.digest import canonical_hash
@@ -50,12 +50,12 @@ def plan_call(shop: Shop, state: RunState, call: CallState, context_of: Callable
     assert asked is not None
     name, language = call.call.name, asked.language
     offered = asked.tools or []
-    reading = reading_tool(shop, state) if name == READ_RESULT else None
+    own = own_tool(shop, state, name)
     try:
-        tool = reading or shop.tools.get(name)
+        tool = own or shop.tools.get(name)
     except ToolNotFound:
         return _refuse(_missing("unknown_tool", name, offered, language), "ToolNotFound")
-    if name not in offered and reading is None:
+    if name not in offered and own is None:
         return _refuse(_missing("not_offered", name, offered, language), "ToolRefused")
     if call.call.position >= shop.config.max_tool_calls_per_turn:
         return _refuse(wording("tool_error", language, error=f"more than {shop.config.max_tool_calls_per_turn} calls in one turn"), "ToolRefused")

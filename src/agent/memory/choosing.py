@@ -137,8 +137,9 @@ def _skills(found: Findings, wanted: Wanted, config: AgentConfig) -> tuple[tuple
         if skill.skill_id in pinned_ids:
             continue
         is_excluded = skill.skill_id in wanted.excluded
-        if not is_excluded and len(told) >= max(config.memory_limit, len(pinned)):
-            break
+        room = config.skill_limit if skill.folder else config.memory_limit  # by name only, or whole
+        if not is_excluded and sum(bool(other.folder) == bool(skill.folder) for other in told) >= room:
+            continue
         used.append(Used(item_id=skill.skill_id, kind="skill", rank=len(used), score=one.score, arm="excluded" if is_excluded else "injected"))
         if not is_excluded:
             told.append(skill)

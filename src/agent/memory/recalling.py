@@ -11,6 +11,7 @@ from agent.core.memory_block import block_of
 from agent.memory.choosing import Choice, as_noted, choose
 from agent.memory.finding import Probation, Wanted, find
 from agent.memory.likeness import Likeness
+from agent.memory.skills import with_skills
 from agent.models.learning import Use
 from agent.models.memory import Experience
 from agent.models.value import Value, replace
@@ -70,6 +71,7 @@ async def _chosen(sources: Sources, wanted: Wanted, language: str) -> Choice:
     """Return what the run is to be told. Advice that somebody took out of use is left out: the experience under its id is not active then."""
     config, memories = sources.config, sources.memories
     found = await find(memories, wanted, limit=config.memory_limit, likeness=sources.likeness, probation=sources.probation)
+    found = await with_skills(found, wanted, sources.memories, sources.config)
     silenced: set[str] = set()
     checked: set[str] = set()
     while True:

@@ -131,6 +131,18 @@ class Skill(Value, frozen=True, kw_only=True):
         data: dict[str, Any] = msgspec.to_builtins(self)
         return data
 
+    def as_told(self, max_chars: int | None) -> "Skill":
+        """Return the skill as a run is told it: one with a folder, or with more than so many characters, without what is read on demand.
+
+        With None it is told whole.
+        """
+        if max_chars is None:
+            return msgspec.structs.replace(self, folder=msgspec.UNSET)
+        if not self.folder and len(self.content) <= max_chars:
+            return self
+        folder = self.folder or SkillFolder()
+        return msgspec.structs.replace(self, content="", folder=msgspec.structs.replace(folder, files=(), metadata={}))
+
     def to_prompt_text(self) -> str:
-        """Return a block for a prompt: name, description, content."""
-        return f"### {self.name}\n{self.description}\n\n{self.content}".strip()
+        """Return a block for a prompt: name, description, and the content unless that is read on demand."""
+        return f"### {self.name}\n{self.description}\n\n{'' if self.folder else self.content}".strip()

@@ -153,6 +153,7 @@ def searched_text(item: Item) -> str:
     """Return the words by which an item is found."""
     if isinstance(item, Experience):
         return f"{item.condition}\n{item.rule}"
+<<<<<<< HEAD
     return item.task if isinstance(item, Case) else f"{item.name}\n{item.description}\n{item.content}"
 
 
@@ -185,6 +186,9 @@ def _words(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _words(part)
+=======
+    return f"{item.name}\n{item.description}" if item.folder else f"{item.name}\n{item.description}\n{item.content}"  # as it is told
+>>>>>>> e1b8318 (Tell a run of a skill by name and description, and let it read the rest on demand)
 
 
 def is_visible(owner: str | None, uid: str | None) -> bool:
