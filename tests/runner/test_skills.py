@@ -255,3 +255,44 @@ async def test_keeping_the_same_folder_twice_changes_nothing(store: Store, tmp_p
     assert (first, other) == (["added", "unchanged"], ["replaced", "replaced"])
     assert [entry["change"] for entry in history] == ["added", "superseded", "added", "superseded", "edited"]
     assert await keep(store.memories, invoices()) == "forgotten"
+
+
+def letters(content: str = "Dear you.", name: str = "letters", **changes: Any) -> Skill:
+    return with_id(Skill.create(changes.pop("scope", "shared"), name, "How one writes to a friend.", content, folder=SkillFolder(), **changes))
+
+
+async def test_skills_that_do_not_fit_the_words_of_the_task_are_named_too_while_there_is_room(make: Any, store: Store) -> None:
+    for number in range(4):
+        await keep(store.memories, letters(name=f"skill-{number}", scope="user", uid="ada"))
+    await keep(store.memories, invoices())
+    await keep(store.memories, letters(scope="agent:other", name="elsewhere"))
+    llm = ScriptedLLM(["done"])
+    await collect(make(llm=llm, config={"skill_limit": 4}).run("write an invoice", uid="ada"))
+
+    first, *others = llm.calls[0]["tools"][0]["function"]["parameters"]["properties"]["name"]["enum"]
+
+    assert first == "invoices"
+    assert len(set(others)) == 3
+    assert set(others) < {f"skill-{number}" for number in range(4)}
+
+
+async def test_of_several_with_one_name_ones_own_goes_first_then_the_narrower_scope(make: Any, store: Store) -> None:
+    for skill in (letters("Shared."), letters("The agent's.", scope="agent:default"), letters("Mine.", scope="user", uid="ada")):
+        await keep(store.memories, skill)
+    mine, others = ScriptedLLM([use("letters"), "done"]), ScriptedLLM([use("letters"), "done"])
+    await collect(make(llm=mine).run("write to a friend", uid="ada"))
+    await collect(make(llm=others).run("write to a friend", uid="bob"))
+
+    assert mine.calls[1]["messages"][-1]["content"] == "# letters\n\nMine."
+    assert others.calls[1]["messages"][-1]["content"] == "# letters\n\nThe agent's."
+
+
+async def test_a_skill_can_be_pinned_and_excluded(make: Any, store: Store) -> None:
+    skills = [letters(name=f"skill-{number}") for number in range(3)]
+    for skill in skills:
+        await keep(store.memories, skill)
+    llm = ScriptedLLM(["done"])
+    wishes = {"pinned": [skills[0].skill_id], "excluded": [skills[2].skill_id]}
+    await collect(make(llm=llm, config={"skill_limit": 1}).run("write to a friend", memory=wishes))
+
+    assert llm.calls[0]["tools"][0]["function"]["parameters"]["properties"]["name"]["enum"] == ["skill-0"]

@@ -20,7 +20,9 @@ async def with_skills(found: Findings, wanted: Wanted, memories: MemoryStore, co
     A task seldom has the words of the skill that it needs: those with a folder are all named, newest first, while there is
     room. Of several with one name the run's own goes before a shared one, and then the narrower scope.
     """
-    fitting = [one for one in found.skills if isinstance(one.item, Skill)]
+    fitting = list(found.skills)
+    if not all(isinstance(one.item, Skill) for one in fitting):
+        return found  # a faulty store, which the choice tells of
     others: list[Found] = []
     if config.offer_skills and isinstance(memories, MemoryCurator):
         known = {one.item.skill_id for one in fitting if isinstance(one.item, Skill)}
@@ -32,8 +34,13 @@ async def with_skills(found: Findings, wanted: Wanted, memories: MemoryStore, co
 
 
 async def _more(memories: MemoryCurator, wanted: Wanted, known: Collection[str], limit: int) -> list[Skill]:
-    found = await memories.list(uid=wanted.uid, state="active", kind="skill", limit=limit + len(known)) if limit > 0 else []
-    return [skill for skill in found if isinstance(skill, Skill) and skill.folder and skill.scope in wanted.scopes and skill.skill_id not in known]
+    """Return further skills with a folder, of the narrowest scope first."""
+    more: list[Skill] = []
+    for scope in wanted.scopes:
+        if len(more) < limit:
+            found = await memories.list(uid=wanted.uid, scope=scope, state="active", kind="skill", limit=limit + len(known))
+            more += [skill for skill in found if isinstance(skill, Skill) and skill.folder and skill.skill_id not in known]
+    return more[:limit]
 
 
 def _distinct(found: Sequence[Found], scopes: Sequence[str]) -> list[Found]:

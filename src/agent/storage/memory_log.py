@@ -153,8 +153,9 @@ def searched_text(item: Item) -> str:
     """Return the words by which an item is found."""
     if isinstance(item, Experience):
         return f"{item.condition}\n{item.rule}"
-<<<<<<< HEAD
-    return item.task if isinstance(item, Case) else f"{item.name}\n{item.description}\n{item.content}"
+    if isinstance(item, Case):
+        return item.task
+    return f"{item.name}\n{item.description}" + ("" if item.folder else f"\n{item.content}")  # a folder is told by these alone
 
 
 def origins_of(item: Item) -> frozenset[str]:
@@ -163,7 +164,8 @@ def origins_of(item: Item) -> frozenset[str]:
         return frozenset({item.trace_id})
     if isinstance(item, Experience):
         return frozenset(map(origin_of, item.evidence))
-    return frozenset(_ID.findall(f"{item.description}\n{item.content}")[:MAX_CITED])
+    metadata = "\n".join(item.folder.metadata.values()) if item.folder else ""
+    return frozenset(_ID.findall(f"{metadata}\n{item.description}\n{item.content}")[:MAX_CITED])
 
 
 def origin_of(evidence: str) -> str:
@@ -174,21 +176,20 @@ def origin_of(evidence: str) -> str:
 
 def says(item: Item, text: str) -> bool:
     """Whether these words stand anywhere in an item, as they stand."""
-    return any(text in words for words in _words(msgspec.to_builtins(item)))
+    return any(text in words for words in _words(msgspec.to_builtins(item, builtin_types=(bytes,))))
 
 
 def _words(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
+    elif isinstance(value, bytes):  # a file of a skill
+        yield value.decode(errors="replace")
     elif isinstance(value, dict):
         for key, part in value.items():
             yield from (key, *_words(part))
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _words(part)
-=======
-    return f"{item.name}\n{item.description}" if item.folder else f"{item.name}\n{item.description}\n{item.content}"  # as it is told
->>>>>>> e1b8318 (Tell a run of a skill by name and description, and let it read the rest on demand)
 
 
 def is_visible(owner: str | None, uid: str | None) -> bool:
