@@ -80,6 +80,8 @@ def _items_of(db: sqlite3.Connection, item_ids: Sequence[str]) -> dict[str, Item
 def newest(db: sqlite3.Connection, filters: Mapping[str, Any], *, scopes: Sequence[str] | None, limit: int | None) -> list[Item]:
     """Return items, newest first. `filters`: kind, owner, state, tool, trace_id, and created and id of the last one seen; None leaves it open."""
     sql = f"{_NEWEST}{_FROM if filters['trace_id'] is not None else ''} order by created desc, id desc limit :limit"
+    if filters["kind"] == "skill":  # few among many: by their shelves, not by walking over all that is newer
+        sql = sql.replace("+shelf", "shelf", 1)
     rows = db.execute(sql, {**filters, "scopes": None if scopes is None else _json(scopes), "limit": _most(limit)}).fetchall()
     return [decode(data) for (data,) in rows]
 
