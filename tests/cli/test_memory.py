@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from tests.cli.conftest import Command
 
@@ -14,7 +15,7 @@ from agent.storage.learning_port import LearningStore
 SCOPE, UID = "agent:default", "anonymous"
 
 
-def learn(seasoned: Command, *, outcomes: list[tuple[Arm, float | None]], rule: str = "Count twice.") -> str:
+def learn(seasoned: Command, *, outcomes: Sequence[tuple[Arm, float | None]], rule: str = "Count twice.", is_quarantined: bool = False) -> str:
     """Record runs that were told a rule, or spared it, and how they went; return the rule's id."""
 
     async def record() -> str:
@@ -24,10 +25,12 @@ def learn(seasoned: Command, *, outcomes: list[tuple[Arm, float | None]], rule: 
             item_id = await memories.add_experience(Experience.create(SCOPE, "", rule, trust="model", uid=UID))
             for at, (arm, outcome) in enumerate(outcomes):
                 item = Used(item_id=item_id, kind="rule", rank=0, score=0.5, arm=arm, propensity=0.5)
-                whole = "withheld" if arm == "withheld" else "injected"
+                whole: Literal["injected", "withheld"] = "withheld" if arm == "withheld" else "injected"
                 await memories.record_use(Use(trace_id=f"seen-{at}", scope=SCOPE, uid=UID, items=(item,), arm=whole, propensity=0.5))
                 if outcome is not None:
                     await memories.record_outcome(f"seen-{at}", outcome, signal="outcome", uid=UID)
+            if is_quarantined:
+                await memories.set_state(item_id, "shadow", by="quarantine", reason="runs go worse with it", uid=UID)
             return item_id
 
     return asyncio.run(record())
@@ -54,7 +57,8 @@ def test_a_correction_is_followed_from_the_prompt_back_to_the_person(seasoned: C
 
 def test_a_memory_that_helps_is_said_to_with_its_interval(seasoned: Command) -> None:
     seasoned.run("five")
-    item_id = learn(seasoned, outcomes=[("injected", 1.0), ("withheld", 0.0)] * 20 + [("injected", None)])
+    pair: list[tuple[Arm, float | None]] = [("injected", 1.0), ("withheld", 0.0)]
+    item_id = learn(seasoned, outcomes=[*pair * 20, ("injected", None)])
 
     text = seasoned("memory", "lift").stdout
     data = json.loads(seasoned("memory", "lift", "--json").stdout)
@@ -121,3 +125,23 @@ def test_words_of_others_stay_on_their_line(seasoned: Command) -> None:
     assert "\x1b" not in shown
     assert not any(line.startswith("[exp-1]") for line in shown.splitlines())
     assert max(map(len, shown.splitlines())) < 300
+
+
+def test_what_was_quarantined_is_put_back_in_one_command(seasoned: Command) -> None:
+    seasoned.run("five")
+    failing: list[tuple[Arm, float | None]] = [("injected", 0.0)]
+    pair: list[tuple[Arm, float | None]] = [("withheld", 1.0), ("injected", 0.0)]
+    item_id = learn(seasoned, outcomes=[*failing * 9, *pair * 20], is_quarantined=True)
+
+    before = seasoned("memory", "lift", item_id)
+    said = seasoned("memory", "restore", item_id, "--by", "ada").stderr
+    after = seasoned("memory", "lift", item_id).stdout
+
+    assert "does harm" in before.stdout
+    assert f"seasoned memory restore {item_id}" in before.stderr
+    assert "is active again" in said
+    assert "trusted" in after
+    assert json.loads(seasoned("memory", "why", item_id, "--json").stdout)["state"] == "active"
+    assert "nothing to take back" in seasoned("memory", "restore", item_id, code=2).stderr
+    seasoned("memory", "restore", "exp-none", code=2)
+    seasoned("memory", "restore", item_id, "--uid", "other", code=2)

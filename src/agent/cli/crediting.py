@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cli.outlet import console, say, say_json, tell
-from agent.cli.place import Place, opened
+from agent.cli.place import Place, opened, place_options
 from agent.cli.visible import one_line
 from agent.errors import BadInput, ExperienceNotFound
 from agent.memory.credit import Credit
@@ -50,7 +50,7 @@ async def show_lift(place: Place, wanted: Wanted, *, is_json: bool) -> None:
             if is_json:
                 say_json(as_json(item))
             else:
-                _say_item(item)
+                _say_item(item, place)
             return
         scopes = [wanted.scope] if wanted.scope is not None else await credit.scopes(uid=place.uid, window=wanted.runs)
         if not scopes and not is_json:
@@ -60,7 +60,7 @@ async def show_lift(place: Place, wanted: Wanted, *, is_json: bool) -> None:
             if is_json:
                 say_json(as_json(whole) | {"items": [as_json(item) for item in items]})
             else:
-                _say_whole(whole, items)
+                _say_whole(whole, items, place)
 
 
 def lift_sentence(lift: Lift) -> str:
@@ -93,7 +93,7 @@ def _went(mean: float | None) -> str:
     return "" if mean is None else f", {100 * mean:.0f} % went well"
 
 
-def _say_whole(lift: Lift, items: Sequence[ItemLift]) -> None:
+def _say_whole(lift: Lift, items: Sequence[ItemLift], place: Place) -> None:
     say(f"{one_line(lift.scope)}: {lift_sentence(lift)}")
     for line in arm_lines(lift):
         say(f"  {line}")
@@ -111,6 +111,8 @@ def _say_whole(lift: Lift, items: Sequence[ItemLift]) -> None:
         short = "not yet known" if known.verdict == "not_known" else lift_sentence(known)
         table.add_row(Text(one_line(item.item_id, 60)), item.kind, str(known.told + known.certain), str(known.withheld), short, stage_text(item))
     console(is_stderr=False).print(table)
+    if any(item.stage == "quarantine" for item in items):
+        tell(f"an item that does harm is told to nobody; put it back with: seasoned memory restore ITEM{place_options(place) or ''}")
 
 
 def stage_text(item: ItemLift) -> str:
@@ -122,8 +124,24 @@ def stage_text(item: ItemLift) -> str:
     return "trusted"
 
 
-def _say_item(item: ItemLift) -> None:
+def _say_item(item: ItemLift, place: Place) -> None:
     say(f"{one_line(item.item_id)} ({item.kind}, {one_line(item.lift.scope)}): {lift_sentence(item.lift)}")
     for line in arm_lines(item.lift):
         say(f"  {line}")
     say(f"  {stage_text(item)}")
+    if item.stage == "quarantine":
+        tell(f"it is told to nobody; put it back with: seasoned memory restore {one_line(item.item_id)}{place_options(place) or ''}")
+
+
+async def put_back(place: Place, item_id: str, *, by: str | None, is_json: bool) -> None:
+    """Take the last closing of an item back.
+
+    Raises:
+        ExperienceNotFound, BadInput: there is none, or nothing to take back.
+    """
+    async with opened(place) as store:
+        found = await Credit(learning_of(store)).put_back(item_id, by=by, uid=place.uid)
+    if is_json:
+        say_json(found.to_dict())
+    else:
+        tell(f"{one_line(item_id)} is {found.state} again" + (": it is told where it fits, and judged by the runs to come" if found.state == "active" else ""))

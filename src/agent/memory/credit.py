@@ -96,6 +96,21 @@ class Credit:
         self._note(use.scope, use.uid, accused, suspects)
         return done
 
+    async def put_back(self, item_id: str, *, by: str | None = None, uid: str | None = None) -> Experience:
+        """Take the last closing of an item back, quarantine included, and return it; from now on it is judged by the runs to come.
+
+        Raises:
+            ExperienceNotFound, BadInput: there is none, or nothing to take back.
+        """
+        found = await self.memories.get(item_id, uid=uid)
+        if found is None or found.state != "shadow" or not await self._was_quarantined(item_id, uid):
+            return await self.memories.restore(item_id, by=by, uid=uid)
+        return await self.memories.set_state(item_id, "active", by=by, reason="put back", uid=uid)
+
+    async def _was_quarantined(self, item_id: str, uid: str | None) -> bool:
+        states = [change for change in await self.memories.history(item_id=item_id, uid=uid) if change["change"] == "state_set"]
+        return bool(states) and states[-1]["by"] == QUARANTINE
+
     async def on_probation(self, scope: str, *, uid: str | None) -> frozenset[str]:
         """Return the ids of items that the toss of a coin decides about.
 

@@ -64,3 +64,20 @@ def learnt(
     from agent.cli.reasoning import show_learnt
 
     asyncio.run(show_learnt(place_of(load_project(config), db, uid), since, is_json=is_json))
+
+
+@app.command("restore")
+def restore(
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="An item by its id.")],
+    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so.")] = None,
+    db: Db = None,
+    uid: Uid = None,
+    config: Config = None,
+    is_json: Json = False,
+) -> None:
+    """Put an item back that was quarantined, retired or superseded; it is then judged by the runs to come."""
+    from agent.cli.crediting import put_back
+    from agent.cli.place import place_of
+    from agent.cli.project_file import load_project
+
+    asyncio.run(put_back(place_of(load_project(config), db, uid), item, by=by, is_json=is_json))
