@@ -6,7 +6,6 @@ counted; how often is a harmless item quarantined within 200 runs, and how soon 
 """
 
 import argparse
-import hashlib
 import math
 import platform
 import random
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from lift_plots import bars, lines
 
+from agent.core.chance import chance as chance_of
 from agent.core.evalues import Trial
 from agent.core.probation import NEW, PROBATION_SHARE, advance
 from agent.core.statistics import Arms, Interval, Noisy, difference, noisy_difference, population_of, runs_needed, shrunken
@@ -70,13 +70,13 @@ class World:
                 self.learn(kind, tool, self.reported(tool == right[kind]))
                 continue
             eligible += 1
-            is_told = eligible <= FROM_RUN or not is_withheld(self.seed, f"run-{at}")
+            is_told = eligible < FROM_RUN or chance_of(self.seed, f"run-{at}", "advice") >= WITHHELD  # as memory/choosing.py draws
             tool = right[kind] if chance.random() < own else (right[kind] + chance.randrange(1, TOOLS)) % TOOLS
             if is_told and chance.random() < self.obeyed:
                 tool = advice
             reported = self.reported(tool == right[kind])
             self.learn(kind, tool, reported)
-            if eligible > FROM_RUN:
+            if eligible >= FROM_RUN:
                 yield is_told, reported, self.obeyed * (float(advice == right[kind]) - own) * self.scale
 
     @property
@@ -107,12 +107,6 @@ class World:
         if not self.is_partial:
             return float(is_good)
         return self.chance.uniform(0.75, 0.95) if is_good else self.chance.uniform(0.05, 0.45)
-
-
-def is_withheld(seed: str, trace_id: str, share: float = WITHHELD) -> bool:
-    """Decide by a hash of the run's id, as the product does."""
-    digest = hashlib.sha256(f"{seed}/{trace_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64 < share
 
 
 def wald(part: Arms) -> Interval | None:

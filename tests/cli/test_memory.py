@@ -77,7 +77,7 @@ def test_an_item_under_suspicion_is_shown_as_such(seasoned: Command) -> None:
     seasoned.run("five")
     item_id = learn(seasoned, outcomes=[("injected", 0.0)] * 10)
 
-    assert "on probation: runs told it go badly" in seasoned("memory", "lift", item_id).stdout
+    assert "on probation: runs told it go badly (evidence 10.7 of 10), a coin decides" in seasoned("memory", "lift", item_id).stdout
 
 
 def test_what_was_learnt_lately_is_listed(seasoned: Command) -> None:

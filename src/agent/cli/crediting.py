@@ -119,8 +119,10 @@ def stage_text(item: ItemLift) -> str:
     """Return how an item stands, and what that rests on."""
     if item.stage == "quarantine":
         return f"harmful: evidence {item.harm:.3g} of 100"
+    if item.stage == "probation" and not item.tosses:
+        return f"suspected: runs told it go badly (evidence {item.suspicion:.3g} of 10), for whatever cause"
     if item.stage == "probation":
-        return f"on probation: runs told it go badly (evidence {item.suspicion:.3g}), a coin decides; evidence of harm {item.harm:.3g} of 100"
+        return f"on probation: runs told it go badly (evidence {item.suspicion:.3g} of 10), a coin decides; evidence of harm {item.harm:.3g} of 100"
     return "trusted"
 
 

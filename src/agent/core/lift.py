@@ -84,7 +84,7 @@ def may_be_suspected(found: Iterable[Chance]) -> bool:
 
 def with_standing(item: ItemLift, standing: Standing) -> ItemLift:
     """Return an item with what the sequential test says."""
-    return replace(item, stage=standing.stage, suspicion=standing.suspicion.value, harm=standing.harm.value, help=standing.help.value)
+    return replace(item, stage=standing.stage, suspicion=standing.suspicion.value, harm=standing.harm.value, help=standing.help.value, tosses=standing.tosses)
 
 
 def standing_of(found: Sequence[Chance]) -> Standing:

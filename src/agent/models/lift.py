@@ -45,6 +45,7 @@ class ItemLift(Value, frozen=True, kw_only=True):
     suspicion: float = 1.0  # e-value: that runs told it go badly, whatever the cause
     harm: float = 1.0  # e-value: that telling it makes them go worse …
     help: float = 1.0  # … or better
+    tosses: int = 0  # runs on probation in which a coin decided; 0 of one that is always told, since a person wrote it
 
 
 def as_json(value: Value) -> dict[str, Any]:
