@@ -123,3 +123,14 @@ def test_an_item_of_few_runs_is_drawn_to_the_others() -> None:
     assert among.lift.estimate is not None
     assert alone.lift.estimate < 0 < among.lift.estimate
     assert among.lift.verdict == "not_known"
+
+
+def test_runs_withheld_by_another_chance_are_compared_among_themselves() -> None:
+    easy = [use(outcome=1.0)] * 90 + [use(arm="withheld", outcome=1.0)] * 10
+    hard = [use(propensity=0.5, outcome=0.0)] * 50 + [use(propensity=0.5, arm="withheld", outcome=0.0)] * 50
+
+    lift = memory_lift([*hard, *easy], "agent:clerk")
+
+    assert (lift.told_mean, lift.withheld_mean) == (pytest.approx(90 / 140), pytest.approx(10 / 60))
+    assert lift.estimate == 0.0
+    assert lift.verdict == "not_known"
