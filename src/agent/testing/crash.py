@@ -49,7 +49,10 @@ class Journal:
 
 
 TRACE_WRITES = ("open_trace", "add_steps", "add_steps_and_states", "claim", "update_trace", "erase")
-MEMORY_WRITES = ("add_experience", "add_skill", "retire", "supersede", "promote", "forget")
+MEMORY_WRITES = (
+    "add_experience", "add_skill", "retire", "supersede", "promote", "forget", "add_cases", "edit", "set_state", "restore", "forget_from", "record_use",
+    "record_outcome",
+)  # fmt: skip
 STATE_WRITES = ("set", "delete")
 
 
