@@ -2,18 +2,29 @@
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from agent.config import AgentConfig
 from agent.core.advice import CASES
+from agent.memory.credit import Credit
 from agent.memory.likeness import Likeness
 from agent.models.learning import Case, Found
 from agent.models.memory import Experience, Skill
 from agent.models.value import Value
-from agent.storage.learning_port import LearningStore, RunCount
+from agent.storage.learning_port import RunCount
 from agent.storage.protocols import MemoryCurator, MemoryStore
 
 SHADOWS = 5
 """How many experiences that are only logged are looked for besides those that a run may be told."""
+
+
+class Sources(Value, frozen=True, kw_only=True):
+    """Where a runner's memory comes from."""
+
+    memories: MemoryStore
+    config: AgentConfig
+    likeness: Likeness
+    credit: Credit | None = None  # None: the store has only the seed's methods, or little more
 
 
 class Wanted(Value, frozen=True, kw_only=True):
@@ -40,36 +51,29 @@ class Findings(Value, frozen=True, kw_only=True):
     on_probation: Collection[str] = ()
 
 
-class Probation(Protocol):
-    """Who knows which items are told to only a part of the runs, to learn whether they do harm."""
-
-    async def on_probation(self, scope: str, *, uid: str | None) -> Collection[str]:
-        """Return the ids of those items."""
-        ...
-
-
 def scopes_of(scope: str, project: str | None) -> tuple[str, ...]:
     """Return the scopes that a run of an agent's scope may see: its own, all agents of its user, its project, and what all share."""
     return (scope, "user", *([f"project:{project}"] if project else []), "shared")
 
 
-async def find(memories: MemoryStore, wanted: Wanted, *, limit: int, likeness: Likeness, probation: Probation | None) -> Findings:
+async def find(sources: Sources, wanted: Wanted) -> Findings:
     """Return what memory has for a run. Stores with only the seed's methods are asked for the agent's scope alone."""
-    if not isinstance(memories, LearningStore):
-        return await _plainly(memories, wanted, limit)
+    limit = sources.config.memory_limit
+    if sources.credit is None:
+        return await _plainly(sources.memories, wanted, limit)
+    memories, likeness = sources.credit.memories, sources.likeness
     query, uid, scopes = wanted.query, wanted.uid, wanted.scopes
-    wide = likeness.width(limit + SHADOWS + len(wanted.excluded))
-    experiences = await memories.search(query, scopes=scopes, uid=uid, states=("active", "shadow"), limit=wide)
-    skills = await memories.search(query, scopes=scopes, uid=uid, kind="skill", limit=likeness.width(limit + len(wanted.excluded)))
+    some, more = limit + len(wanted.excluded), limit + len(wanted.excluded) + SHADOWS
+    experiences = await memories.search(query, scopes=scopes, uid=uid, states=("active", "shadow"), limit=likeness.width(more))
+    skills = await memories.search(query, scopes=scopes, uid=uid, kind="skill", limit=likeness.width(some))
     cases = await memories.search(query, scopes=scopes, uid=uid, kind="case", limit=likeness.width(CASES)) if wanted.tools else []
-    count = await memories.run_count(wanted.scope, uid=wanted.uid)
     return Findings(
-        skills=tuple(await likeness.sorted(wanted.query, skills, limit=limit + len(wanted.excluded))),
-        experiences=tuple(await likeness.sorted(wanted.query, experiences, limit=wide)),
-        cases=tuple(await likeness.sorted(wanted.query, cases, limit=CASES)),
+        skills=tuple(await likeness.sorted(query, skills, limit=some)),
+        experiences=tuple(await likeness.sorted(query, experiences, limit=more)),
+        cases=tuple(await likeness.sorted(query, cases, limit=CASES)),
         pinned=await _pinned(memories, wanted),
-        count=count,
-        on_probation=await probation.on_probation(wanted.scope, uid=wanted.uid) if probation is not None else (),
+        count=await memories.run_count(wanted.scope, uid=uid),
+        on_probation=await sources.credit.on_probation(wanted.scope, uid=uid) if cases or experiences else (),
     )
 
 

@@ -9,10 +9,10 @@ from agent.config import AgentConfig
 from agent.llm.contract import LLMCall
 from agent.memory.conflicts import Conflicts
 from agent.memory.credit import Credit
-from agent.memory.finding import Probation, Wanted, scopes_of
+from agent.memory.finding import Sources, Wanted, scopes_of
 from agent.memory.learning import Learner
 from agent.memory.likeness import Likeness
-from agent.memory.recalling import Sources, recall
+from agent.memory.recalling import recall
 from agent.models.message import task_text
 from agent.models.payloads import Input, MemoryRead
 from agent.models.trace import Trace
@@ -33,21 +33,12 @@ def _no_model() -> LLMCall | None:
 class Memory:
     """Reads and teaches one memory store for the runs of one trace store."""
 
-    def __init__(
-        self,
-        memories: MemoryStore,
-        traces: TraceStore | None,
-        config: AgentConfig,
-        model: Callable[[], LLMCall | None] = _no_model,
-        *,
-        probation: Probation | None = None,
-    ) -> None:
+    def __init__(self, memories: MemoryStore, traces: TraceStore | None, config: AgentConfig, model: Callable[[], LLMCall | None] = _no_model) -> None:
         self.memories, self.traces, self.config = memories, traces, config
         self.credit = Credit(memories) if isinstance(memories, LearningStore) else None
-        self.probation = probation if probation is not None else self.credit
         self.learner = Learner(memories, traces, config, model, self._review) if traces is not None else None
         self.conflicts = Conflicts(memories) if isinstance(memories, LearningStore) else None
-        self._likeness = Likeness(config)
+        self._sources = Sources(memories=memories, config=config, likeness=Likeness(config), credit=self.credit)
         self._learning: set[asyncio.Task[Any]] = set()
 
     async def recall(self, trace: Trace, asked: Input) -> MemoryRead:
@@ -64,7 +55,7 @@ class Memory:
             pinned=tuple(asked.memory.get("pinned", ())),
             excluded=frozenset(asked.memory.get("excluded", ())),
         )
-        return await recall(Sources(memories=self.memories, config=self.config, likeness=self._likeness, probation=self.probation), wanted, asked)
+        return await recall(self._sources, wanted, asked)
 
     # ---- learning
 

@@ -9,26 +9,14 @@ import agent.models.payloads as said
 from agent.config import AgentConfig
 from agent.core.memory_block import block_of
 from agent.memory.choosing import Choice, as_noted, choose
-from agent.memory.finding import Probation, Wanted, find
-from agent.memory.likeness import Likeness
+from agent.memory.finding import Sources, Wanted, find
 from agent.memory.skills import with_skills
 from agent.models.learning import Use
 from agent.models.memory import Experience
 from agent.models.value import Value, replace
-from agent.storage.learning_port import LearningStore
-from agent.storage.protocols import MemoryCurator, MemoryStore
 
 logger = logging.getLogger("agent")
 T = TypeVar("T")
-
-
-class Sources(Value, frozen=True, kw_only=True):
-    """Where a runner's memory comes from."""
-
-    memories: MemoryStore
-    config: AgentConfig
-    likeness: Likeness
-    probation: Probation | None = None
 
 
 class Failed(Value, frozen=True):
@@ -48,10 +36,10 @@ async def recall(sources: Sources, wanted: Wanted, asked: said.Input) -> said.Me
     if isinstance(choice, Failed):
         logger.warning("memory could not be read, the run goes on without it: %s", choice.why)
         return said.MemoryRead(error=choice.why)
-    if not isinstance(sources.memories, LearningStore):
+    if sources.credit is None:
         return _read(sources.config, asked, choice, number=0)
     use = Use(trace_id=wanted.trace_id, scope=wanted.scope, uid=wanted.uid, items=choice.items, arm=choice.arm, propensity=choice.propensity)
-    noted = await _guarded(sources.memories.record_use(use), until)
+    noted = await _guarded(sources.credit.memories.record_use(use), until)
     if isinstance(noted, Failed):
         logger.warning("memory could not note what the run was told; the run goes on: %s", noted.why)
         return replace(_read(sources.config, asked, choice, number=0), unrecorded=noted.why)
@@ -69,17 +57,16 @@ def use_of(read: said.MemoryRead, *, trace_id: str, scope: str, uid: str | None)
 
 async def _chosen(sources: Sources, wanted: Wanted, language: str) -> Choice:
     """Return what the run is to be told. Advice that somebody took out of use is left out: the experience under its id is not active then."""
-    config, memories = sources.config, sources.memories
-    found = await find(memories, wanted, limit=config.memory_limit, likeness=sources.likeness, probation=sources.probation)
+    found = await find(sources, wanted)
     found = await with_skills(found, wanted, sources.memories, sources.config)
     silenced: set[str] = set()
     checked: set[str] = set()
     while True:
-        choice = choose(found, wanted, config, language=language, silenced=silenced)
+        choice = choose(found, wanted, sources.config, language=language, silenced=silenced)
         new = {record.item_id for record in choice.advice.records} - checked
-        if not new or not isinstance(memories, MemoryCurator):
+        if not new or sources.credit is None:
             return choice
-        items = {item_id: await memories.get(item_id, uid=wanted.uid) for item_id in sorted(new)}
+        items = {item_id: await sources.credit.memories.get(item_id, uid=wanted.uid) for item_id in sorted(new)}
         checked |= new
         silenced |= {item_id for item_id, item in items.items() if isinstance(item, Experience) and item.state != "active"}
         if not silenced & new:
