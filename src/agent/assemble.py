@@ -74,16 +74,23 @@ def sqlite_path(url: str) -> Path:
 
 
 def open_model(name: str | None = None, **options: Any) -> Any:
-    """Return a model by name: `provider:model`, `local`, or a chain `a,b`; without a name the default of this machine.
+    """Return a model by name: `provider:model`, `local`, `scripted:FILE.json`, or a chain `a,b`; without a name the default of this machine.
 
-    A thin door to `agent.llm.opening.open_model`, which has the options.
+    A thin door to `agent.llm.opening.open_model`, which has the options. A script takes none: it plays the replies of a JSON list.
 
     Raises:
-        ModelNotConfigured: no such provider, its key is missing, or its extra is not installed.
+        BadInput: no such provider, or an option or a script that cannot be used.
+        ModelNotConfigured: its key is missing, or its extra is not installed.
     """
     from agent.llm.opening import open_model as open_by_name
+    from agent.llm.script import SCRIPTED, open_script
 
-    return open_by_name(name, **options) if name is not None else open_by_name(_default(), **options)
+    wanted = name if name is not None else _default()
+    if isinstance(wanted, str) and wanted.strip().startswith(SCRIPTED):
+        if options:
+            raise BadInput(f"{wanted!r} takes no {', '.join(options)}: a script asks nobody")
+        return open_script(wanted.strip().removeprefix(SCRIPTED))
+    return open_by_name(wanted, **options)
 
 
 def _default() -> str:

@@ -278,4 +278,4 @@ def test_a_failed_run_that_is_followed_says_why_and_claims_no_times(seasoned: Co
 
     assert told[:2] == ["● 1  model asks for 1 tool call · 15 tokens · $0", '   └─ calculator(expression="2 + 3") → 5']
     assert told[2].startswith("error: ")
-    assert told[3] == "failed · 1 model call · 1 tool call · 15 tokens in all · cost unknown"
+    assert told[3] == "failed · 1 model call · 1 tool call · 15 tokens in all · $0"

@@ -143,7 +143,7 @@ def test_a_failing_model_ends_with_1_and_can_be_resumed(seasoned: Command) -> No
     failed = seasoned.run(LOOK, options=["--tool", "list_files", "--root", "."], code=1)
     seasoned.script(LOOK, "now it works")
 
-    assert "error: the script has 1 lines" in failed.stderr
+    assert "error: the script has 1 reply and was asked for number 2" in failed.stderr
     assert f"seasoned resume {seasoned.last_id()}" in failed.stderr
     assert seasoned("resume", "last").stdout == "now it works\n"
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from agent.cli.casting import Given, folders_of
 from agent.cli.grants import Grants, keep_grants, kept_grants
-from agent.cli.model_choice import SCRIPTED
 from agent.cli.outlet import say, say_json, tell
 from agent.cli.place import Place, find_trace, opened, place_options
 from agent.cli.policing import guarded_config
@@ -15,6 +14,7 @@ from agent.cli.running import Job
 from agent.cli.toolbox import Toolbox, Wanted, open_toolbox, split_names
 from agent.cli.visible import one_line
 from agent.errors import BadInput
+from agent.llm.script import SCRIPTED
 from agent.models.trace import step_id_of
 from agent.models.value import Value, replace
 from agent.runner import AgentRunner

@@ -1,6 +1,5 @@
 """The model of a run: an alias of seasoned.toml, `scripted:FILE.json`, or a name that `open_model` knows."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,6 @@ from agent.models.value import Value
 if TYPE_CHECKING:
     from agent.llm.retry import Retry
     from agent.llm.weights import Tell
-
-SCRIPTED = "scripted:"
-MAX_SCRIPT_BYTES = 10_000_000
 
 
 class Choice(Value, frozen=True, kw_only=True):
@@ -35,6 +31,7 @@ def choose_model(name: str | None, project: Project, *, progress: "Tell | None" 
     """
     from agent.llm.available import default_model
     from agent.llm.names import EMBEDDED
+    from agent.llm.script import SCRIPTED, open_script
 
     wanted = name if name is not None else default_model()
     entry = project.models.get(wanted)
@@ -43,7 +40,7 @@ def choose_model(name: str | None, project: Project, *, progress: "Tell | None" 
     if target.startswith(SCRIPTED):
         folder = project.folder if entry is not None else Path.cwd()
         path = (folder / Path(target.removeprefix(SCRIPTED)).expanduser()).absolute()
-        model = scripted_model(path)
+        model = open_script(path)
         played = f"scripted: the replies come from {path.name}; no model is asked"
         return Choice(name=wanted if entry is not None else f"{SCRIPTED}{path}", llm_call=model, settings=settings, note=played)
     note = _keys_without_extra() if name is None and wanted == EMBEDDED else None
@@ -86,24 +83,3 @@ def _opened(wanted: str, target: str, project: Project, progress: "Tell | None")
         if entry is None:
             raise
         raise ConfigInvalid(f"{project.file}: models.{wanted}: {error}") from None
-
-
-def scripted_model(path: Path) -> Any:
-    """Return a model that plays the file's replies: a JSON list of texts and of `{"content": …, "tool_calls": […]}`.
-
-    A call of a tool is OpenAI's shape or `{"name": …, "arguments": {…}}`; `delay_s` of a reply is waited before it.
-
-    Raises:
-        BadInput: the file cannot be read, or is something else.
-    """
-    from agent.cli.script import Script
-
-    try:
-        if path.stat().st_size > MAX_SCRIPT_BYTES:
-            raise BadInput(f"the script {str(path)!r} is larger than {MAX_SCRIPT_BYTES} bytes")
-        replies = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"the script {str(path)!r} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"the script {str(path)!r} is no JSON: {error}") from None
-    return Script(replies, str(path))

@@ -13,7 +13,7 @@ from agent.engine.offering import schemas_of
 from agent.engine.shop import RunNeeds, Shop
 from agent.errors import ModelError, ModelRejected, ModelUnavailable
 from agent.events import AgentEvent
-from agent.llm.contract import Reply, StreamingModel, Token
+from agent.llm.contract import Reply, StreamingModel, Token, is_free
 from agent.models.digest import fingerprint
 from agent.models.value import replace
 
@@ -49,9 +49,9 @@ async def ask_model(shop: Shop, state: RunState, needs: RunNeeds, *, trace_id: s
     return said_so
 
 
-def may_be_billed(error: BaseException) -> bool:
-    """Return whether a model call that ended in an error may have cost something."""
-    return not isinstance(error, ModelError) or error.may_be_billed
+def may_be_billed(shop: Shop, error: BaseException | None = None) -> bool:
+    """Return whether a model call that was cut off, or ended in an error, may have cost something."""
+    return not is_free(shop.llm_call) and (not isinstance(error, ModelError) or error.may_be_billed)
 
 
 async def unless_cancelled(reply: Awaitable[Reply]) -> Reply:

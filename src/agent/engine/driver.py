@@ -61,7 +61,7 @@ class Driver:
         is_other_alive = before is not None and before.owner_is_alive and before.owner != worker
         self.decider = Decider(shop, trace, state.input, epoch=epoch, needs=needs, is_worker_alive=is_other_alive)
         self.below = Below(delegate, self)
-        needs.has_lost_call = before is not None and before.trace.status == "running" and state.may_be_asking
+        needs.has_lost_call = before is not None and before.trace.status == "running" and state.may_be_asking and may_be_billed(shop)
         self.calls = UnderWay(shop, trace, self.decider, self.below, worker=worker, worker_before=before.owner if before is not None else None)
 
     @property
@@ -267,7 +267,7 @@ class Driver:
                 raise
             return
         if reply is None:  # its time was over: it may be paid all the same
-            self.needs.has_lost_call = True
+            self.needs.has_lost_call = may_be_billed(self.shop)
             return
         if self.decider.parted is not None:
             await self.decider.parted.refresh()
@@ -372,7 +372,7 @@ class Driver:
         await self.calls.stop(self.shop.config.cancel_grace_s)
         await self._record_stopped("crash")
         text, kind, action = self.shop.redactor.text(str(error)), type(error).__name__, self.decider.next(self.state)
-        is_partial = isinstance(action, CallModel) and may_be_billed(error)
+        is_partial = isinstance(action, CallModel) and may_be_billed(self.shop, error)
         fact = said.Failure(error=text or kind, error_type=kind, action=type(action).__name__, cost_is_partial=is_partial)
         await self._append_all([fact], *self.state.tip, status="failed")
         self.feed.publish(*tell_ending(self.trace.trace_id, self.state, "failed"))

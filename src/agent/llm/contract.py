@@ -37,6 +37,11 @@ class LLMCall(Protocol):
         ...
 
 
+def is_free(model: object) -> bool:
+    """Return whether a model says that it never costs anything (`is_free = True`): what is lost of its calls cost nothing either."""
+    return getattr(model, "is_free", False) is True
+
+
 @runtime_checkable
 class KnowsWindow(Protocol):
     """A model that can say how long a prompt may be."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from agent.errors import BadInput, ModelError, ModelNotConfigured, ModelRejected, ModelUnavailable
-from agent.llm.contract import KnowsWindow, LLMCall, Reply, StreamingModel, Token
+from agent.llm.contract import KnowsWindow, LLMCall, Reply, StreamingModel, Token, is_free
 from agent.llm.retry import aclose
 
 REQUEST_STATUSES = frozenset({400, 413, 415, 422})
@@ -86,6 +86,11 @@ class Fallback:
             finally:
                 await aclose(parts)
         raise _all_failed(failures)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether none of the models ever costs anything."""
+        return all(is_free(one) for one in self._models)
 
     async def context_window(self, model: str = "") -> int | None:
         """Return what the model of the chain that takes least takes; None where none says."""

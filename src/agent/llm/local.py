@@ -82,6 +82,8 @@ class LocalModel:
         self._threads, self._timeout_s, self._allow_download, self._tell = threads or default_threads(), timeout_s, allow_download, progress
         self._seats: WeakKeyDictionary[asyncio.AbstractEventLoop, _Seat] = WeakKeyDictionary()
 
+    is_free = True
+
     @property
     def name(self) -> str:
         """The name that this model answers to."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import Any
 
 from agent.errors import BadInput, ModelUnavailable
-from agent.llm.contract import KnowsWindow, LLMCall, Reply, StreamingModel, Token
+from agent.llm.contract import KnowsWindow, LLMCall, Reply, StreamingModel, Token, is_free
 from agent.llm.names import ModelName, named_for
 from agent.models.value import Value
 
@@ -110,6 +110,11 @@ class Retrying:
             return str(self._own)
         return str(getattr(self._model, "name", type(self._model).__name__))
 
+    @property
+    def is_free(self) -> bool:
+        """Whether the model never costs anything."""
+        return is_free(self._model)
+
     def _asked(self, model: str) -> str:
         return named_for(self._own, model) if self._own else model
 
@@ -129,7 +134,7 @@ class Retrying:
             try:
                 reply = await self._model(messages=messages, model=self._asked(model), tools=tools, **settings)
             except ModelUnavailable as error:
-                is_partial = is_partial or error.may_be_billed
+                is_partial = is_partial or (error.may_be_billed and not self.is_free)
                 await self._sleep(self._wait_s(error, attempts, began_at, was_cut_off=is_partial))
             else:
                 return _counted(reply, attempts, is_partial=is_partial)
@@ -150,7 +155,7 @@ class Retrying:
                         is_begun = True
                         yield part if isinstance(part, Token) else _counted(part, attempts, is_partial=is_partial)
             except ModelUnavailable as error:
-                is_partial = is_partial or is_begun or error.may_be_billed
+                is_partial = is_partial or ((is_begun or error.may_be_billed) and not self.is_free)
                 wait_s = self._wait_s(error, attempts, began_at, was_cut_off=is_partial)
                 if is_begun:
                     is_begun = False

@@ -2,35 +2,16 @@
 
 import asyncio
 import inspect
-import json
-import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeAlias
 
 from agent.errors import ModelRejected
 from agent.llm.contract import Reply, Token
+from agent.llm.script import answers_since_user, asks, says, tool_request
+
+__all__ = ["Line", "ScriptedLLM", "StreamingScriptedLLM", "answers_since_user", "asks", "says", "tool_request"]
 
 Line: TypeAlias = "str | dict[str, Any] | BaseException | Callable[..., Any]"
-
-
-def tool_request(name: str, arguments: dict[str, Any] | str | None = None, call_id: str | None = None) -> dict[str, Any]:
-    """Return a tool call in OpenAI's shape; text arguments are passed as they are."""
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
-    entry: dict[str, Any] = {"type": "function", "function": {"name": name, "arguments": text}}
-    if call_id is not None:
-        entry["id"] = call_id
-    return entry
-
-
-def asks(*calls: dict[str, Any], content: str = "", **extra: Any) -> Reply:
-    """Return a reply that asks for tools; calls without an id get one."""
-    named = [{"id": f"call-{n}-{zlib.crc32(json.dumps(call, sort_keys=True).encode()):08x}", **call} for n, call in enumerate(calls)]
-    return {"content": content, "tool_calls": named, "prompt_tokens": 10, "completion_tokens": 5, "cost": 0.0, **extra}
-
-
-def says(content: str, **extra: Any) -> Reply:
-    """Return a reply in text."""
-    return {"content": content, "tool_calls": None, "prompt_tokens": 10, "completion_tokens": 5, "cost": 0.0, **extra}
 
 
 class ScriptedLLM:
@@ -80,13 +61,3 @@ class StreamingScriptedLLM(ScriptedLLM):
         for position, call in enumerate(reply.get("tool_calls") or ()):
             yield Token("tool_arguments", str(call["function"]["arguments"]), position)
         yield reply
-
-
-def answers_since_user(messages: Sequence[dict[str, Any]]) -> int:
-    """Return how many assistant messages follow the last user's message."""
-    count = 0
-    for message in reversed(messages):
-        if message.get("role") == "user":
-            break
-        count += message.get("role") == "assistant"
-    return count

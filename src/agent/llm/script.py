@@ -1,45 +1,131 @@
-"""A model whose replies were written down beforehand: for examples, demonstrations and tests of the command line."""
+"""A model whose replies were written down beforehand, `scripted:FILE.json`: for examples, demonstrations and tests."""
 
 import asyncio
-import functools
+import json
+import zlib
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.core.wording import LANGUAGES
 from agent.errors import BadInput, ModelRejected
 from agent.llm.contract import Reply, Token
-from agent.testing.scripted import StreamingScriptedLLM, answers_since_user, asks, says, tool_request
 
+SCRIPTED = "scripted:"
+MAX_SCRIPT_BYTES = 10_000_000
+"""Of a script's file."""
 MAX_DELAY_S = 600.0
+"""Of one reply."""
 _ASIDES = frozenset(words[key] for words in LANGUAGES.values() for key in ("final", "go_on"))  # said by the program in the middle of a run
 
 _REJECTIONS = tuple(words["output_rejected"].partition("{")[0] for words in LANGUAGES.values())  # the beginning of what is said of an answer
 
 
-class Script(StreamingScriptedLLM):
+class Script:
     """Plays replies that were read from JSON, in order; a resumed run goes on where it was.
 
-    A reply is a text, or `{"content", "tool_calls", "delay_s"}`. It is told word by word; `delay_s` is spread over the words.
-    A list of replies is a choice: the first is played whose `if` stands in the prompt and whose `asked` stands in the last
-    user's message; either may be missing, and may be several texts.
+    A reply is a text, or `{"content", "tool_calls", "delay_s"}`; a tool call is `{"name", "arguments"}` or OpenAI's shape. It is told
+    word by word; `delay_s` is spread over the words. A list of replies is a choice: the first is played whose `if` stands in the prompt
+    and whose `asked` stands in the last user's message; either may be missing, and may be several texts. Which reply comes next follows
+    from how many assistant messages stand after the last user's message, so that nothing has to be remembered.
     """
+
+    is_free = True
 
     def __init__(self, replies: Any, where: str) -> None:
         if not isinstance(replies, list) or not replies:
             raise BadInput(f"the script {where!r} must be a JSON list of replies: texts, or objects with content and tool_calls")
+        self.name = f"{SCRIPTED}{where}"
         self._choices = [_choices(reply, f"{where!r}, reply {number}") for number, reply in enumerate(replies, 1)]
-        super().__init__([functools.partial(_chosen_reply, choices) for choices in self._choices])
+
+    async def __call__(self, messages: Sequence[dict[str, Any]], model: str = "", tools: list[dict[str, Any]] | None = None, **settings: Any) -> Reply:
+        """Return the next reply, after its delay.
+
+        Raises:
+            ModelRejected: the script has no further reply, or none for this prompt.
+        """
+        chosen = self._next(messages)
+        await asyncio.sleep(chosen.delay_s)
+        return dict(chosen.reply)
 
     async def stream(
-        self, messages: Sequence[dict[str, Any]], model: str, tools: list[dict[str, Any]] | None = None, **settings: Any
+        self, messages: Sequence[dict[str, Any]], model: str = "", tools: list[dict[str, Any]] | None = None, **settings: Any
     ) -> AsyncIterator[Token | Reply]:
-        """Yield the next reply's words at its pace, then the reply."""
-        messages = [message for message in messages if not _is_aside(message.get("content"))]
-        pieces = [piece async for piece in super().stream(messages, model, tools, **settings)]
-        delay_s = _chosen(self._choices[answers_since_user(messages)], messages).delay_s
+        """Yield the next reply's words at its pace, then the reply.
+
+        Raises:
+            ModelRejected: the script has no further reply, or none for this prompt.
+        """
+        chosen = self._next(messages)
+        pieces: list[Token | Reply] = [*_tokens(chosen.reply), dict(chosen.reply)]
         for piece in pieces:
-            await asyncio.sleep(delay_s / len(pieces))
+            await asyncio.sleep(chosen.delay_s / len(pieces))
             yield piece
+
+    def _next(self, messages: Sequence[dict[str, Any]]) -> "_Choice":
+        messages = [message for message in messages if not _is_aside(message.get("content"))]
+        number = answers_since_user(messages)
+        if number >= len(self._choices):
+            count = len(self._choices)
+            raise ModelRejected(f"the script has {count} repl{'y' if count == 1 else 'ies'} and was asked for number {number + 1}: write one more")
+        return _chosen(self._choices[number], messages)
+
+
+def open_script(file: str | Path) -> Script:
+    """Return a model that plays the replies in a file.
+
+    Raises:
+        BadInput: the file cannot be read, or is something else.
+    """
+    path = Path(file).expanduser()
+    try:
+        if path.stat().st_size > MAX_SCRIPT_BYTES:
+            raise BadInput(f"the script {str(path)!r} is larger than {MAX_SCRIPT_BYTES} bytes")
+        replies = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"the script {str(path)!r} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"the script {str(path)!r} is no JSON: {error}") from None
+    return Script(replies, str(path))
+
+
+def _tokens(reply: Reply) -> list[Token]:
+    calls = enumerate(reply.get("tool_calls") or ())
+    words = [Token("text", word + " ") for word in str(reply.get("content") or "").split(" ")]
+    return [*words, *(Token("tool_arguments", str(call["function"]["arguments"]), position) for position, call in calls)]
+
+
+# ---- what a script says
+
+
+def tool_request(name: str, arguments: dict[str, Any] | str | None = None, call_id: str | None = None) -> dict[str, Any]:
+    """Return a tool call in OpenAI's shape; text arguments are passed as they are."""
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+    entry: dict[str, Any] = {"type": "function", "function": {"name": name, "arguments": text}}
+    if call_id is not None:
+        entry["id"] = call_id
+    return entry
+
+
+def asks(*calls: dict[str, Any], content: str = "", **extra: Any) -> Reply:
+    """Return a reply that asks for tools; calls without an id get one."""
+    named = [{"id": f"call-{n}-{zlib.crc32(json.dumps(call, sort_keys=True).encode()):08x}", **call} for n, call in enumerate(calls)]
+    return {"content": content, "tool_calls": named, "prompt_tokens": 10, "completion_tokens": 5, "cost": 0.0, **extra}
+
+
+def says(content: str, **extra: Any) -> Reply:
+    """Return a reply in text."""
+    return {"content": content, "tool_calls": None, "prompt_tokens": 10, "completion_tokens": 5, "cost": 0.0, **extra}
+
+
+def answers_since_user(messages: Sequence[dict[str, Any]]) -> int:
+    """Return how many assistant messages follow the last user's message."""
+    count = 0
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            break
+        count += message.get("role") == "assistant"
+    return count
 
 
 class _Choice(NamedTuple):
@@ -85,10 +171,6 @@ def _chosen(choices: Sequence[_Choice], messages: Sequence[dict[str, Any]]) -> _
     if found is None:
         raise ModelRejected("the script has no reply for this prompt: end a choice with one without 'if'")
     return found
-
-
-def _chosen_reply(choices: Sequence[_Choice], messages: Sequence[dict[str, Any]]) -> Reply:
-    return dict(_chosen(choices, messages).reply)
 
 
 def _is_aside(content: Any) -> bool:
