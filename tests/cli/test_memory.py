@@ -46,7 +46,12 @@ def test_a_correction_is_followed_from_the_prompt_back_to_the_person(seasoned: C
     item_id = shown.partition("\n[")[2].partition("]")[0]
     item = seasoned("memory", "why", item_id).stdout
     lift = seasoned("memory", "lift").stdout
+    step = next(line.split()[2].removeprefix(f"{first}/") for line in shown.splitlines() if "(feedback by ada)" in line)
+    came = seasoned("memory", "why", f"{first}/{step}")
 
+    assert came.stdout.startswith(f"[{item_id}]")
+    assert "undo it: seasoned feedback undo" in came.stderr
+    assert "nothing was learnt" in seasoned("memory", "why", f"{first}/0").stderr
     assert "count the apples twice before you answer" in shown
     assert f"learnt from {first}/" in shown
     assert "(feedback by ada)" in shown

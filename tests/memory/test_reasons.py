@@ -78,6 +78,24 @@ async def test_a_line_leads_back_to_the_words_it_was_learnt_from(store: Store, r
     assert why.lift.lift.verdict == "not_known"
 
 
+async def test_a_feedback_leads_to_what_came_of_it(store: Store, memories: LearningStore, reasons: Reasons, runs: Runs) -> None:
+    trace_id, step_id = await answered(store, "Which fruit did Ada order?")
+    assert (await reasons.came_of(trace_id, step_id, uid=UID)).experiences == ()
+
+    item_id = await corrected(store, trace_id, step_id)
+    await runs.one(1.0, told(item_id))
+    feedback = next(step for step in await store.traces.get_trace_steps(trace_id) if step.step_type == "feedback")
+
+    for step in (step_id, feedback.step_id):
+        (why,) = (await reasons.came_of(trace_id, step, uid=UID)).experiences
+        assert (why.item_id, why.author, why.record.told_mean) == (item_id, "ada", 1.0)
+    await memories.forget(item_id, by="ada", uid=UID)
+    (gone,) = (await reasons.came_of(trace_id, feedback.step_id, uid=UID)).experiences
+    assert (gone.item_id, gone.state, gone.says) == (item_id, "forgotten", "")
+    with pytest.raises(TraceNotFound):
+        await reasons.came_of(trace_id, step_id, uid="other")
+
+
 async def test_another_uids_item_is_not_there(store: Store, reasons: Reasons) -> None:
     item_id = await corrected(store, *await answered(store, "Which fruit did Ada order?"))
 

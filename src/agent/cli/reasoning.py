@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from agent.cli.crediting import learning_of, lift_sentence, stage_text
 from agent.cli.listing import when_text
+from agent.cli.one_step import find_step
 from agent.cli.outlet import say, say_json, tell
 from agent.cli.place import Place, find_trace, opened, place_options
 from agent.cli.upkeep import age_of
@@ -13,20 +14,29 @@ from agent.errors import BadInput, ExperienceNotFound, TraceNotFound
 from agent.memory.reasons import Reasons
 from agent.models.learning import Use
 from agent.models.lift import as_json
-from agent.models.why import Evidence, Learnt, Record, RunWhy, Why
+from agent.models.why import CameOf, Evidence, Learnt, Record, RunWhy, Why
 
 LINE_CHARS = 140
 SHOWN = 20  # experiences and tools that are listed of what was learnt lately
 
 
 async def show_why(place: Place, target: str, *, is_json: bool) -> None:
-    """Print why an item exists, or why each item of a run does.
+    """Print why an item exists, why each item of a run does, or what came of a step.
 
     Raises:
         TraceNotFound: there is neither such an item nor such a run.
+        StepNotFound: the run has no such step.
     """
     async with opened(place) as store:
         reasons = Reasons(learning_of(store), store.traces)
+        if "/" in target:
+            trace, step = await find_step(store.traces, target, place.uid)
+            came = await reasons.came_of(trace.trace_id, step.step_id, uid=place.uid)
+            if is_json:
+                say_json(as_json(came))
+            else:
+                _say_came(came, place)
+            return
         try:
             why = await reasons.why_item(target, uid=place.uid)
         except ExperienceNotFound:
@@ -79,6 +89,18 @@ def _say_run(found: RunWhy, place: Place) -> None:
         say(f"\n{became}{chance}; fits {told.score:.2f}")
         _say_item(told.why, is_short=True)
     tell(f"more on one of them: seasoned memory why ITEM{place_options(place) or ''}")
+
+
+def _say_came(came: CameOf, place: Place) -> None:
+    if not came.experiences and not came.cases:
+        tell(f"nothing was learnt from step {one_line(came.step_id)}, or not yet")
+        return
+    for why in came.experiences:
+        _say_item(why)
+    for line in _evidence_lines(came.cases):
+        say(line)
+    if came.experiences:
+        tell(f"undo it: seasoned feedback undo {one_line(came.step_id)}{place_options(place) or ''}")
 
 
 def _outcome_text(use: Use) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import agent.models.payloads as said
 from agent.core.advice import item_id_of
+from agent.core.signals import read_run
 from agent.errors import AgentError, ExperienceNotFound, TraceNotFound
 from agent.memory.credit import MAX_CASES, Credit
 from agent.models.learning import Case, Use, Used
@@ -15,7 +16,7 @@ from agent.models.lift import ItemLift
 from agent.models.memory import Experience, Skill
 from agent.models.trace import Step
 from agent.models.value import replace
-from agent.models.why import Evidence, Learnt, Record, RunWhy, Told, Why
+from agent.models.why import CameOf, Evidence, Learnt, Record, RunWhy, Told, Why
 from agent.storage.learning_port import LearningStore
 from agent.storage.protocols import TraceLog
 
@@ -68,6 +69,31 @@ class Reasons:
         use = uses[0]
         lifts = {lift.item_id: lift for lift in await self.credit.items(use.scope, uid=use.uid)}
         return RunWhy(trace_id=trace_id, use=use, block=block, items=tuple([await self._told(item, use, lifts.get(item.item_id), uid) for item in use.items]))
+
+    async def came_of(self, trace_id: str, step_id: str, *, uid: str | None) -> CameOf:
+        """Return what was learnt from a step: a feedback, a decision, or what feedback was given on.
+
+        Raises:
+            TraceNotFound: there is no such run (of this uid).
+        """
+        if await self.traces.get_trace(trace_id, uid=uid) is None:
+            raise TraceNotFound(trace_id)
+        record = read_run(trace_id, await self.traces.read_steps(trace_id))
+        steps = {step_id} | {
+            version.step.step_id
+            for versions in record.feedback.values()
+            if step_id == versions[-1].payload.target_step_id or step_id in {version.step.step_id for version in versions}
+            for version in versions
+        }
+        made = dict.fromkeys(record.written[one] for one in sorted(steps) if one in record.written)
+        cases = [case for case in await self.memories.cases(trace_id=trace_id, uid=uid) if case.step_id in steps]
+        whys: list[Why] = []
+        for item_id in made:
+            try:
+                whys.append(await self.why_item(item_id, uid=uid))
+            except ExperienceNotFound:
+                whys.append(Why(item_id=item_id, kind="rule", says="", state="forgotten"))
+        return CameOf(trace_id=trace_id, step_id=step_id, experiences=tuple(whys), cases=tuple(_of_case(case) for case in cases))
 
     async def learnt_since(self, moment: datetime, *, uid: str | None) -> Learnt:
         """Return what was learnt since a moment, with how much each scope helps now."""
@@ -187,7 +213,7 @@ def _of_case(case: Case) -> Evidence:
         trace_id=case.trace_id,
         step_id=case.step_id,
         step_type=case.signal,
-        says=case.task[:MAX_WORDS],
+        says=f"{case.tool}: {case.task}"[:MAX_WORDS],
         sign=case.sign,
         by=case.author,
         at=case.created_at,

@@ -70,6 +70,15 @@ class RunWhy(Value, frozen=True, kw_only=True):
     items: tuple[Told, ...] = ()
 
 
+class CameOf(Value, frozen=True, kw_only=True):
+    """What was learnt from one step: from words on it, or from itself."""
+
+    trace_id: str
+    step_id: str
+    experiences: tuple[Why, ...] = ()
+    cases: tuple[Evidence, ...] = ()
+
+
 class Learnt(Value, frozen=True, kw_only=True):
     """What was learnt since a moment."""
 

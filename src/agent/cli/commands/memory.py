@@ -17,13 +17,16 @@ def _memory() -> None:
 
 @app.command("why")
 def why(
-    target: Annotated[str, typer.Argument(metavar="RUN|ITEM", help="A run (its id, a beginning of it, or 'last'), or an item by its id.")],
+    target: Annotated[str, typer.Argument(metavar="RUN[/SEQ]|ITEM", help="A run ('last' is the newest), one of its steps, or an item by its id.")],
     db: Db = None,
     uid: Uid = None,
     config: Config = None,
     is_json: Json = False,
 ) -> None:
-    """Show why a line stood in a prompt: the steps it was learnt from, who said so, where it was used and how those runs went."""
+    """Show why a line stood in a prompt: the steps it was learnt from, who said so, where it was used and how those runs went.
+
+    Of a step, such as feedback: what came of it.
+    """
     from agent.cli.place import place_of
     from agent.cli.project_file import load_project
     from agent.cli.reasoning import show_why
