@@ -86,6 +86,8 @@ def config_of(project: Project) -> AgentConfig:
         else:
             config.limits[name] = value
     config.language = project.top.language or config.language
+    config.extractor = project.top.extractor or config.extractor
+    config.extractor_model = project.top.extractor_model
     return config
 
 

@@ -193,7 +193,10 @@ def words_of(step: Step, payload: Payload) -> str:
         case said.Paused() | said.Cancelled():
             return f"{step.step_type} by {one_line(payload.by or 'somebody', 60)}"
         case said.Feedback():
-            return f"{payload.feedback_type} feedback on {payload.target_step_id}: {one_line(payload.content)}"
+            kind = "feedback taken back" if payload.is_revoked else f"{payload.feedback_type} feedback"
+            return f"{kind} on {payload.target_step_id}: {one_line(payload.content or payload.corrected or '')}"
+        case said.OutcomeGiven():
+            return f"it went {payload.value:g}, says {one_line(payload.by or 'somebody', 60)}"
         case said.MemoryWrite():
             return f"learnt {payload.experience_id}: {one_line(payload.rule)}"
         case said.ApprovalRequested() | said.ApprovalDecided() | said.InDoubtStep() | said.InDoubtResolved():

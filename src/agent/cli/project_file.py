@@ -79,6 +79,8 @@ class LimitsEntry(Value, frozen=True, kw_only=True):
     memory_limit: Count | None = None
     memory_max_chars: Some | None = None
     memory_timeout_s: Seconds | None = None
+    extractor_timeout_s: Seconds | None = None
+    tool_failure_ttl_days: Seconds | None = None
     max_tool_calls: Count | None = None
     max_total_tokens: Count | None = None
     max_cost: Amount | None = None
@@ -97,6 +99,8 @@ class ProjectFile(Value, frozen=True, kw_only=True):
     db: Name | None = None
     uid: Name | None = None
     language: Literal["en", "zh"] | None = None
+    extractor: Literal["verbatim", "llm"] | None = None
+    extractor_model: Name | None = None
     model: Name | None = None
     agent: Name | None = None
     models: dict[str, Any] = {}
