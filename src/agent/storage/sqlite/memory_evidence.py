@@ -10,7 +10,7 @@ from agent.storage.protocols import Verified
 from agent.storage.sqlite.memory_tables import ENTRY, SqliteLedger, log_of
 
 _SHELF = "select kind || ':' || scope || ':' || owner from memory_shelf where no = shelf"
-_PROJECTIONS = {
+PROJECTIONS = {
     "memory_shelf": "select kind, scope, owner from memory_shelf order by kind, scope, owner",
     "memory_item": f"select no, id, ({_SHELF}), name, state, created, valid_from, valid_to, length, data from memory_item order by no",  # noqa: S608 (constants)
     "memory_posting": f"select item, ({_SHELF}), token, count from memory_posting order by item, token",  # noqa: S608 (constants)
@@ -49,7 +49,7 @@ def _compare(db: sqlite3.Connection, again: sqlite3.Connection) -> None:
         rows = db.execute(f"select {ENTRY} from memory_log order by number").fetchall()  # noqa: S608  # our own column names
         again.executemany(f"insert into memory_log({ENTRY}) values(?, ?, ?, ?, ?, ?, ?, ?)", rows)  # as above
         SqliteLedger(again).rebuild()
-        for table, question in _PROJECTIONS.items():
+        for table, question in PROJECTIONS.items():
             if db.execute(question).fetchall() != again.execute(question).fetchall():
                 raise StoreUnusable(f"the memory was changed: {table} is not what the log amounts to")
     finally:
