@@ -139,7 +139,13 @@ class SqliteMemoryStore:
             ExperienceNotFound: there is none (or it is another uid's).
         """
         at = self._moment()
-        await self._write(lambda ledger: memory_rules.forget(ledger, item_id, at=at, by=by, uid=uid))
+
+        def forget(ledger: SqliteLedger) -> None:
+            """Forget it, and what the pages have left of it."""
+            memory_rules.forget(ledger, item_id, at=at, by=by, uid=uid)
+            ledger.scrub()
+
+        await self._write(forget)
         await self._database.alone(empty_journal)
 
     async def history(self, *, uid: str | None = None, item_id: str | None = None) -> list[dict[str, Any]]:
@@ -218,7 +224,15 @@ class SqliteMemoryStore:
             BadInput: nothing was given to go by.
         """
         at = self._moment()
-        gone = await self._write(lambda ledger: memory_forgetting.forget_from(ledger, sources, at=at, by=by, is_dry_run=is_dry_run))
+
+        def forget(ledger: SqliteLedger) -> list[str]:
+            """Forget it, and what the pages have left of it."""
+            gone = memory_forgetting.forget_from(ledger, sources, at=at, by=by, is_dry_run=is_dry_run)
+            if not is_dry_run:
+                ledger.scrub()
+            return gone
+
+        gone = await self._write(forget)
         if not is_dry_run:
             await self._database.alone(empty_journal)
         return gone
