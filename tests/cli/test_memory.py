@@ -150,3 +150,17 @@ def test_what_was_quarantined_is_put_back_in_one_command(seasoned: Command) -> N
     assert "nothing to take back" in seasoned("memory", "restore", item_id, code=2).stderr
     seasoned("memory", "restore", "exp-none", code=2)
     seasoned("memory", "restore", item_id, "--uid", "other", code=2)
+
+
+def test_an_item_of_memory_can_be_pinned_or_excluded_for_one_run(seasoned: Command) -> None:
+    seasoned.run("five")
+    item_id = learn(seasoned, outcomes=[])
+    seasoned.run("five", options=["--pin", item_id])
+    pinned = seasoned("step", "show", "last/1").stdout
+    seasoned.run("five", options=["--exclude", item_id])
+    excluded = seasoned("step", "show", "last/1").stdout
+    refused = seasoned.run("five", options=["--pin", "nothing"], code=2)
+
+    assert "Count twice." in pinned
+    assert "Count twice." not in excluded
+    assert "no experience 'nothing'" in refused.stderr

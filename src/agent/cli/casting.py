@@ -27,6 +27,7 @@ class Given(Value, frozen=True, kw_only=True):
     limits: dict[str, Any] = {}
     output_schema: Path | None = None
     memory: bool | None = None
+    wishes: dict[str, list[str]] | None = None  # of memory, for this run: pinned and excluded ids
     policies: list[str] | None = None
     taint: Taint | None = None
 
@@ -43,6 +44,7 @@ class Cast(Value, frozen=True, kw_only=True):
     output_schema: dict[str, Any] | None
     memory: bool | None
     settings: dict[str, Any]
+    wishes: dict[str, list[str]] | None = None
 
 
 def cast_of(given: Given, project: Project) -> Cast:
@@ -66,7 +68,13 @@ def cast_of(given: Given, project: Project) -> Cast:
         output_schema=_schema(given.output_schema),
         memory=given.memory if given.memory is not None else entry.memory,
         settings=entry.settings,
+        wishes=given.wishes,
     )
+
+
+def wishes_of(pin: list[str] | None, exclude: list[str] | None) -> dict[str, list[str]] | None:
+    """Return what a run asks of memory, by `--pin` and `--exclude`."""
+    return {"pinned": pin or [], "excluded": exclude or []} if pin or exclude else None
 
 
 def folders_of(project: Project) -> list[Path]:
@@ -75,7 +83,7 @@ def folders_of(project: Project) -> list[Path]:
 
 
 def config_of(project: Project) -> AgentConfig:
-    """Return the runner's settings, with the limits of seasoned.toml."""
+    """Return the runner's settings, with the limits of seasoned.toml and what it says of memory."""
     config = AgentConfig()
     for name in project.limits.__struct_fields__:
         value = getattr(project.limits, name)
@@ -85,6 +93,10 @@ def config_of(project: Project) -> AgentConfig:
             setattr(config, name, value)
         else:
             config.limits[name] = value
+    for name in project.memory.__struct_fields__:
+        value = getattr(project.memory, name)
+        if value is not None:
+            setattr(config, name, value)
     config.language = project.top.language or config.language
     config.extractor = project.top.extractor or config.extractor
     config.extractor_model = project.top.extractor_model

@@ -144,8 +144,9 @@ def extra_lines(event: AgentEvent) -> Iterable[Text]:
         yield Text(f"  the history could not be made shorter, the run goes on: {one_line(str(data['error']))}", style="yellow")
     elif event.type == "compacted":
         yield Text(f"  {data['messages_folded']} older messages summed up: about {data['tokens_before']:,} → {data['tokens_after']:,} tokens", style="dim")
-    elif event.type == "memory_loaded" and (data.get("experiences_count") or data.get("skills_count")):
-        yield Text(f"  memory: {data.get('experiences_count', 0)} experiences, {data.get('skills_count', 0)} skills", style="dim")
+    elif event.type == "memory_loaded" and (data.get("experiences_count") or data.get("skills_count") or data.get("advice")):
+        advice = f"; {one_line(str(data['advice']), 160)}" if data.get("advice") else ""
+        yield Text(f"  memory: {data.get('experiences_count', 0)} experiences, {data.get('skills_count', 0)} skills{advice}", style="dim")
 
 
 def print_totals(face: Face, head: str, style: str = "bold") -> None:

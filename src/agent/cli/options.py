@@ -41,4 +41,9 @@ Limits = Annotated[
         help="A limit on the run, such as max_cost=0.5, max_total_tokens=20000, max_tool_calls=5 or max_wall_s=60; repeat for more.",
     ),
 ]
+OutputSchema = Annotated[
+    Path | None, typer.Option("--output-schema", metavar="FILE", help="A JSON schema that the answer must fit; stdout is then that JSON alone.")
+]
+Pin = Annotated[list[str] | None, typer.Option("--pin", metavar="ID", help="An experience or skill that the run is told in any case; repeat for more.")]
+Exclude = Annotated[list[str] | None, typer.Option("--exclude", metavar="ID", help="An item of memory that the run is not told; repeat for more.")]
 Memory = Annotated[bool | None, typer.Option("--memory/--no-memory", help="Whether the run reads what was learnt. [default: yes]")]

@@ -181,9 +181,9 @@ def words_of(step: Step, payload: Payload) -> str:
     """Return a step that is neither a model nor a tool call in words."""
     match payload:
         case said.MemoryRead():
-            return f"memory read: {payload.experiences_count} experiences, {payload.skills_count} skills" + (
-                f"; {one_line(payload.error)}" if payload.error else ""
-            )
+            told = f"; advice {payload.arm}: {one_line(str(payload.advice.get('text')))}" if payload.advice else ""
+            error = f"; {one_line(payload.error)}" if payload.error else ""
+            return f"memory read: {payload.experiences_count} experiences, {payload.skills_count} skills{told}{error}"
         case said.Conclusion():
             return ("answer: " if payload.is_final else "what it had: ") + one_line(payload.content or "", 200)
         case said.Failure():

@@ -21,6 +21,7 @@ Some = Annotated[int, msgspec.Meta(ge=1)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Chance = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Taint = Literal["off", "warn", "ask"]
 T = TypeVar("T", bound=Value)
@@ -78,6 +79,8 @@ class LimitsEntry(Value, frozen=True, kw_only=True):
     keep_turns: Count | None = None
     memory_limit: Count | None = None
     memory_max_chars: Some | None = None
+    memory_max_tokens: Some | None = None
+    memory_max_rule_chars: Some | None = None
     memory_timeout_s: Seconds | None = None
     extractor_timeout_s: Seconds | None = None
     tool_failure_ttl_days: Seconds | None = None
@@ -91,6 +94,16 @@ class LimitsEntry(Value, frozen=True, kw_only=True):
     max_runs_per_day: Count | None = None
     max_tokens_per_day: Count | None = None
     max_cost_per_day: Amount | None = None
+
+
+class MemoryEntry(Value, frozen=True, kw_only=True):
+    """`[memory]`: whose memory runs read besides their own, and how its effect is measured; each is a field of `AgentConfig`."""
+
+    project: Name | None = None
+    withhold: Chance | None = None
+    withhold_from: Some | None = None
+    withhold_rules: bool | None = None
+    withhold_seed: int | str | None = None
 
 
 class ProjectFile(Value, frozen=True, kw_only=True):
@@ -107,6 +120,7 @@ class ProjectFile(Value, frozen=True, kw_only=True):
     agents: dict[str, Any] = {}
     tools: dict[str, Any] = {}
     limits: dict[str, Any] = {}
+    memory: dict[str, Any] = {}
 
 
 class Project(Value, frozen=True, kw_only=True):
@@ -119,6 +133,7 @@ class Project(Value, frozen=True, kw_only=True):
     agents: dict[str, AgentEntry] = {}
     tools: ToolsEntry = ToolsEntry()
     limits: LimitsEntry = LimitsEntry()
+    memory: MemoryEntry = MemoryEntry()
 
     def agent(self, name: str | None) -> AgentEntry:
         """Return the agent of this name; without a name the file's own choice, or one that settles nothing.
@@ -160,6 +175,7 @@ def load_project(path: Path | None) -> Project:
         agents=agents,
         tools=_typed(top.tools, ToolsEntry, "tools", found),
         limits=_typed(top.limits, LimitsEntry, "limits", found),
+        memory=_typed(top.memory, MemoryEntry, "memory", found),
     )
     project.agent(None)
     return project

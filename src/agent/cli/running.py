@@ -16,9 +16,9 @@ from agent.cli.limiting import raise_option
 from agent.cli.loading import Loading
 from agent.cli.model_choice import Choice, choose_model
 from agent.cli.outlet import tell
-from agent.cli.place import Place, find_trace, opened, place_options
+from agent.cli.place import Place, find_trace, opened, place_of, place_options
 from agent.cli.policing import guarded_config, policy_specs
-from agent.cli.project_file import Project
+from agent.cli.project_file import Project, load_project
 from agent.cli.sub_agents import open_with_agents
 from agent.cli.toolbox import Toolbox, Wanted, split_names
 from agent.config import AgentConfig
@@ -41,6 +41,12 @@ class Job(Value, frozen=True, kw_only=True):
     given: Given
     conversation: str | None = None
     is_json: bool = False
+
+
+def job_of(given: Given, *, config: Path | None, db: str | None, uid: str | None, conversation: str | None = None, is_json: bool = False) -> Job:
+    """Return what a run was asked, with the settings of its folder."""
+    project = load_project(config)
+    return Job(place=place_of(project, db, uid), project=project, given=given, conversation=conversation, is_json=is_json)
 
 
 class Shown(Value, frozen=True, kw_only=True):
@@ -77,6 +83,7 @@ async def run_once(job: Job, store: Store, cast: Cast, toolbox: Toolbox, choice:
             limits=cast.limits,
             output_type=cast.output_schema,
             enable_memory=cast.memory,
+            memory=cast.wishes,
             conversation_id=job.conversation,
             **{**choice.settings, **cast.settings},
         )

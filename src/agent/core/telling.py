@@ -43,6 +43,8 @@ def _memory(payload: said.MemoryRead, _: RunState) -> Told:
     }
     if payload.error:
         data["error"] = payload.error
+    if payload.advice and payload.arm == "injected":
+        data["advice"] = payload.advice.get("text")
     return "memory_loaded", data
 
 

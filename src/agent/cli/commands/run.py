@@ -2,12 +2,31 @@
 
 import asyncio
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agent.cli.options import AgentName, AllowHost, Config, Db, Json, Limits, MaxIterations, Memory, Model, Policies, Root, System, Taint, Tools, TraceId, Uid
+from agent.cli.options import (
+    AgentName,
+    AllowHost,
+    Config,
+    Db,
+    Exclude,
+    Json,
+    Limits,
+    MaxIterations,
+    Memory,
+    Model,
+    OutputSchema,
+    Pin,
+    Policies,
+    Root,
+    System,
+    Taint,
+    Tools,
+    TraceId,
+    Uid,
+)
 from agent.errors import BadInput
 
 MAX_STDIN_CHARS = 10_000_000
@@ -27,9 +46,9 @@ def run(
     limit: Limits = None,
     conversation: Annotated[str | None, typer.Option("--conversation", metavar="ID", help="Go on from the latest run of this conversation.")] = None,
     memory: Memory = None,
-    output_schema: Annotated[
-        Path | None, typer.Option("--output-schema", metavar="FILE", help="A JSON schema that the answer must fit; stdout is then that JSON alone.")
-    ] = None,
+    pin: Pin = None,
+    exclude: Exclude = None,
+    output_schema: OutputSchema = None,
     db: Db = None,
     uid: Uid = None,
     config: Config = None,
@@ -40,13 +59,10 @@ def run(
     Exit codes: 0 done, 1 failed, 2 usage, 3 waiting or paused, 4 cancelled, 5 limit reached.
     Ctrl-C pauses at a safe point, twice stops at once; `seasoned resume` goes on either way.
     """
-    from agent.cli.casting import Given
+    from agent.cli.casting import Given, wishes_of
     from agent.cli.limiting import limits_of
-    from agent.cli.place import place_of
-    from agent.cli.project_file import load_project
-    from agent.cli.running import Job, start_run
+    from agent.cli.running import job_of, start_run
 
-    project = load_project(config)
     given = Given(
         agent=agent,
         model=model,
@@ -58,10 +74,11 @@ def run(
         limits=limits_of(limit),
         output_schema=output_schema,
         memory=memory,
+        wishes=wishes_of(pin, exclude),
         policies=policy,
         taint=taint,
     )
-    job = Job(place=place_of(project, db, uid), project=project, given=given, conversation=conversation, is_json=is_json)
+    job = job_of(given, config=config, db=db, uid=uid, conversation=conversation, is_json=is_json)
     raise typer.Exit(asyncio.run(start_run(job, _task(task))))
 
 
