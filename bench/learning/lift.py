@@ -152,7 +152,8 @@ def count(found: list[float], runs: list[tuple[bool, float | None, float]]) -> N
     reported = [(is_told, outcome, effect) for is_told, outcome, effect in runs if outcome is not None]
     told = [outcome for is_told, outcome, _ in reported if is_told]
     withheld = [outcome for is_told, outcome, _ in reported if not is_told]
-    part = Arms(told=len(told), told_sum=sum(told), withheld=len(withheld), withheld_sum=sum(withheld))
+    squares = {"told_squares": sum(y * y for y in told), "withheld_squares": sum(y * y for y in withheld)}
+    part = Arms(told=len(told), told_sum=sum(told), withheld=len(withheld), withheld_sum=sum(withheld), **squares)
     interval, naive = difference([part]), wald(part)
     if interval is None or naive is None:
         return

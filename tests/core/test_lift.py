@@ -135,3 +135,12 @@ def test_runs_withheld_by_another_chance_are_compared_among_themselves() -> None
     assert lift.withheld_mean == pytest.approx(10 / 60)
     assert lift.estimate == 0.0
     assert lift.verdict == "not_known"
+
+
+def test_outcomes_that_vary_little_need_fewer_runs() -> None:
+    def after(outcomes: tuple[float, float]) -> int:
+        lift = memory_lift([use(outcome=outcomes[at % 2]) for at in range(90)] + [use(arm="withheld", outcome=outcomes[at % 2]) for at in range(10)], "s")
+        assert lift.more_runs is not None
+        return lift.more_runs
+
+    assert after((0.45, 0.55)) < after((0.25, 0.75)) < after((0.0, 1.0))

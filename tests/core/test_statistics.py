@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.statistics import MIN_BETWEEN, Arms, Interval, Noisy, difference, noisy_difference, population_of, runs_needed, shrunken, wilson
+from agent.models.value import replace
 
 COUNTS = st.integers(min_value=0, max_value=200)
 
@@ -101,6 +102,32 @@ def test_parts_withheld_by_another_chance_are_compared_within() -> None:
     assert found.low < 0 < found.high
     assert found.estimate == pytest.approx(0.05 * (1000 / 110) / (1000 / 110 + 25))
     assert mixed.low > 0.25  # what would have been told of them together
+
+
+@pytest.mark.parametrize("shape", [(3.0, 2.0), (12.0, 4.0), (0.5, 4.0), (0.5, 0.5)], ids=str)
+@pytest.mark.parametrize("sizes", [(45, 5), (180, 20)], ids=str)
+def test_outcomes_that_vary_little_are_covered_as_well_by_a_narrower_interval(shape: tuple[float, float], sizes: tuple[int, int]) -> None:
+    chance = random.Random(7)
+    covered, narrower = 0, 0
+    for _ in range(400):
+        told, withheld = ([chance.betavariate(*shape) for _ in range(size)] for size in sizes)
+        plain = arms(sum(told), sizes[0], sum(withheld), sizes[1])
+        exact = replace(plain, told_squares=sum(y * y for y in told), withheld_squares=sum(y * y for y in withheld))
+        found, wide = difference([exact]), difference([plain])
+        assert found is not None
+        assert wide is not None
+        covered += found.low <= 0 <= found.high
+        narrower += found.high - found.low <= wide.high - wide.low
+
+    assert covered >= 0.93 * 400
+    assert narrower == 400
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30), st.lists(st.booleans(), min_size=1, max_size=30))
+def test_outcomes_of_0_and_1_say_as_much_as_they_are_many(told: list[bool], withheld: list[bool]) -> None:
+    plain = arms(sum(told), len(told), sum(withheld), len(withheld))
+
+    assert difference([replace(plain, told_squares=sum(told), withheld_squares=sum(withheld))]) == difference([plain])
 
 
 @pytest.mark.parametrize("seed", range(3))

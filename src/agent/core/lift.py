@@ -6,11 +6,12 @@ that everybody would have been told, nor one that merely completed, says anythin
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
+from math import ceil, fsum
 from statistics import fmean
 
 from agent.core.evalues import Trial
 from agent.core.probation import Standing, standing_after
-from agent.core.statistics import Arms, Interval, difference, noisy_difference, population_of, runs_needed, shrunken
+from agent.core.statistics import Arms, Interval, difference, effective, noisy_difference, population_of, runs_needed, shrunken
 from agent.models.learning import Use, Used
 from agent.models.lift import ItemLift, Lift, Verdict
 from agent.models.value import Value, replace
@@ -113,13 +114,21 @@ def item_chance(use: Use, item: Used) -> Chance | None:
 
 def arms_of(chances: Iterable[Chance]) -> list[Arms]:
     """Return the runs that count, apart by the chance that decided."""
-    sums: dict[float, list[float]] = defaultdict(lambda: [0, 0.0, 0, 0.0])
+    parts: dict[float, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
     for one in chances:
         if one.outcome is not None and 0 < one.propensity < 1:
-            at = 0 if one.is_told else 2
-            sums[round(one.propensity, 6)][at] += 1
-            sums[round(one.propensity, 6)][at + 1] += one.outcome
-    return [Arms(told=int(s[0]), told_sum=s[1], withheld=int(s[2]), withheld_sum=s[3]) for _, s in sorted(sums.items())]
+            parts[round(one.propensity, 6)][0 if one.is_told else 1].append(one.outcome)
+    return [
+        Arms(
+            told=len(told),
+            told_sum=fsum(told),
+            told_squares=fsum(outcome * outcome for outcome in told),
+            withheld=len(withheld),
+            withheld_sum=fsum(withheld),
+            withheld_squares=fsum(outcome * outcome for outcome in withheld),
+        )
+        for _, (told, withheld) in sorted(parts.items())
+    ]
 
 
 def _judged(scope: str, uses: Sequence[Use], found: Sequence[Chance], interval: Interval | None) -> Lift:
@@ -144,7 +153,9 @@ def _judged(scope: str, uses: Sequence[Use], found: Sequence[Chance], interval: 
     if lift.verdict != "not_known":
         return lift
     share = fmean(1 - one.propensity for one in left) if left else USUAL_SHARE
-    return _with_need(lift, share)
+    told_or_not = told + withheld
+    says = effective(fsum(told_or_not), len(told_or_not), fsum(outcome * outcome for outcome in told_or_not))
+    return _with_need(lift, share, says / len(told_or_not) if told_or_not else 1.0)
 
 
 def _verdict(interval: Interval) -> Verdict:
@@ -155,13 +166,13 @@ def _verdict(interval: Interval) -> Verdict:
     return "no_difference" if interval.high - interval.low <= 2 * NARROW else "not_known"
 
 
-def _with_need(lift: Lift, share: float) -> Lift:
-    """Return it with how many more runs would show a lift that is worth knowing of."""
+def _with_need(lift: Lift, share: float, says: float) -> Lift:
+    """Return it with how many more runs would show a lift that is worth knowing of; each `says` as much as so many that end with 0 or 1."""
     counted = lift.told + lift.withheld
     without = ((lift.withheld_mean or 0.0) * lift.withheld + 1) / (lift.withheld + 2)
     more, target = 1, TARGETS[-1]
     for target in TARGETS:
-        more = runs_needed(target, base=min(without, 1 - target), withheld=share) - counted
+        more = ceil(runs_needed(target, base=min(without, 1 - target), withheld=share) / says) - counted
         if more > 0:
             break
     return replace(lift, more_runs=max(more, 1), target=target)
