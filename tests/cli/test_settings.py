@@ -150,7 +150,7 @@ def test_every_key_is_documented() -> None:
     import agent.cli.project_file as file
 
     page = (Path(__file__).parents[2] / "docs" / "reference" / "seasoned-toml.md").read_text()
-    kinds = (file.ProjectFile, file.ModelEntry, file.AgentEntry, file.ToolsEntry, file.LimitsEntry, file.MemoryEntry)
+    kinds = (file.ProjectFile, file.ModelEntry, file.AgentEntry, file.ToolsEntry, file.LimitsEntry, file.MemoryEntry, file.SkillsEntry)
 
     assert [f"{kind.__name__}.{key}" for kind in kinds for key in kind.__struct_fields__ if f"`{key}`" not in page] == []
 

@@ -10,6 +10,7 @@ from agent.cli.model_choice import Choice, choose_model
 from agent.cli.outlet import tell, write
 from agent.cli.place import opened
 from agent.cli.running import Job, resume_run, run_once
+from agent.cli.skill_folders import bring_skills
 from agent.cli.sub_agents import open_with_agents
 from agent.cli.toolbox import Toolbox
 from agent.errors import AgentError
@@ -41,6 +42,7 @@ class Chat:
                 tell(HELP)
             else:
                 async with opened(self.job.place, may_make=True) as store:
+                    await bring_skills(store.memories, self.job.project, is_wanted=self.cast.memory)
                     self.code = await run_once(self.job, store, self.cast, self.toolbox, self.choice, line, is_quiet=True)
         except AgentError as error:
             tell(f"error: {sentence_of(error)}")

@@ -62,6 +62,13 @@ class ToolsEntry(Value, frozen=True, kw_only=True):
     taint: Taint | None = None
 
 
+class SkillsEntry(Value, frozen=True, kw_only=True):
+    """`[skills]`: folders whose skills the runs of this project are told of."""
+
+    paths: list[Name] = []
+    scope: Name | None = None
+
+
 class LimitsEntry(Value, frozen=True, kw_only=True):
     """`[limits]`: bounds on every run; each is a field of `AgentConfig`, or one of its `limits`."""
 
@@ -81,6 +88,8 @@ class LimitsEntry(Value, frozen=True, kw_only=True):
     memory_max_chars: Some | None = None
     memory_max_tokens: Some | None = None
     memory_max_rule_chars: Some | None = None
+    skill_limit: Count | None = None
+    skill_whole_chars: Count | None = None
     memory_timeout_s: Seconds | None = None
     extractor_timeout_s: Seconds | None = None
     tool_failure_ttl_days: Seconds | None = None
@@ -119,6 +128,7 @@ class ProjectFile(Value, frozen=True, kw_only=True):
     models: dict[str, Any] = {}
     agents: dict[str, Any] = {}
     tools: dict[str, Any] = {}
+    skills: dict[str, Any] = {}
     limits: dict[str, Any] = {}
     memory: dict[str, Any] = {}
 
@@ -132,6 +142,7 @@ class Project(Value, frozen=True, kw_only=True):
     models: dict[str, ModelEntry] = {}
     agents: dict[str, AgentEntry] = {}
     tools: ToolsEntry = ToolsEntry()
+    skills: SkillsEntry = SkillsEntry()
     limits: LimitsEntry = LimitsEntry()
     memory: MemoryEntry = MemoryEntry()
 
@@ -174,6 +185,7 @@ def load_project(path: Path | None) -> Project:
         models=models,
         agents=agents,
         tools=_typed(top.tools, ToolsEntry, "tools", found),
+        skills=_typed(top.skills, SkillsEntry, "skills", found),
         limits=_typed(top.limits, LimitsEntry, "limits", found),
         memory=_typed(top.memory, MemoryEntry, "memory", found),
     )

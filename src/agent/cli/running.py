@@ -19,6 +19,7 @@ from agent.cli.outlet import tell
 from agent.cli.place import Place, find_trace, opened, place_of, place_options
 from agent.cli.policing import guarded_config, policy_specs
 from agent.cli.project_file import Project, load_project
+from agent.cli.skill_folders import bring_skills
 from agent.cli.sub_agents import open_with_agents
 from agent.cli.toolbox import Toolbox, Wanted, split_names
 from agent.config import AgentConfig
@@ -65,6 +66,7 @@ async def start_run(job: Job, task: str) -> int:
     toolbox = open_with_agents(cast.wanted, job.project, folders_of(job.project), progress=Loading() if not job.is_json else None)
     choice = choose_model(cast.model, job.project, progress=Loading() if not job.is_json else None)
     async with opened(job.place, may_make=True) as store:
+        await bring_skills(store.memories, job.project, is_wanted=cast.memory)
         return await run_once(job, store, cast, toolbox, choice, task)
 
 
