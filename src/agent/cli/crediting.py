@@ -79,14 +79,20 @@ def _interval(lift: Lift) -> str:
 
 def arm_lines(lift: Lift) -> list[str]:
     """Return how the runs did, arm by arm, and what does not count."""
-    lines = [
-        f"told: {lift.told} runs{_went(lift.told_mean)}; withheld: {lift.withheld}{_went(lift.withheld_mean)}",
-    ]
+    if not lift.told + lift.withheld + lift.unknown_told + lift.unknown_withheld:
+        lines = ["nothing was left to chance yet: advice is from the 50th run on (setting withhold), a person's own rules never, unless asked for"]
+    else:
+        lines = [f"told: {runs_text(lift.told)}{_went(lift.told_mean)}; withheld: {lift.withheld}{_went(lift.withheld_mean)}"]
     if lift.unknown_told or lift.unknown_withheld:
         lines.append(f"nobody said how {lift.unknown_told} told and {lift.unknown_withheld} withheld runs went: they are in neither")
     if lift.certain:
-        lines.append(f"{lift.certain} runs were told without a chance of being withheld: they say nothing of the effect")
+        lines.append(f"told without a chance of being withheld, which says nothing of the effect: {runs_text(lift.certain)}")
     return lines
+
+
+def runs_text(count: int) -> str:
+    """Return a number of runs."""
+    return f"{count:,} run{'' if count == 1 else 's'}"
 
 
 def _went(mean: float | None) -> str:

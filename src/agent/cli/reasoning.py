@@ -158,7 +158,7 @@ def _say_learnt(found: Learnt, place: Place) -> None:
         tell(f"nothing was learnt since {when_text(found.since)}")
         return
     many = " or more" if found.is_partial else ""
-    say(f"since {when_text(found.since)}: {len(found.experiences)} experiences, {found.cases} cases{many}")
+    say(f"since {when_text(found.since)}: {_count(len(found.experiences), 'experience')}, {_count(found.cases, 'case')}{many}")
     for one in found.experiences[:SHOWN]:
         by = f", by {one_line(one.author, 60)}" if one.author else ""
         say(f"  {when_text(one.created_at)}  [{one_line(one.experience_id)}] {one_line(one.to_prompt_text(), LINE_CHARS)} ({one.state}{by})")
@@ -166,9 +166,13 @@ def _say_learnt(found: Learnt, place: Place) -> None:
         say(f"  and {len(found.experiences) - SHOWN} more")
     tools = sorted(found.cases_for.keys() | found.cases_against.keys())
     for tool in tools[:SHOWN]:
-        say(f"  {one_line(tool, 60)}: {found.cases_for.get(tool, 0)} cases for it, {found.cases_against.get(tool, 0)} against it")
+        say(f"  {one_line(tool, 60)}: {_count(found.cases_for.get(tool, 0), 'case')} for it, {found.cases_against.get(tool, 0)} against it")
     if len(tools) > SHOWN:
         say(f"  and {len(tools) - SHOWN} more tools")
     for lift in found.lifts:
         say(f"{one_line(lift.scope)}: {lift_sentence(lift)}")
     tell(f"why one of them is there: seasoned memory why ITEM{place_options(place) or ''}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
