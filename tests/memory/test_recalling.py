@@ -286,6 +286,13 @@ async def test_a_note_that_fails_or_hangs_stops_no_run_and_the_step_has_what_it_
     assert await memories.uses() == []
     assert told.events[-1].type == "trace_completed"
 
+    async with AgentRunner(told.store.traces, memories, llm_call=ScriptedLLM([])) as runner:
+        await runner.outcome(told.trace_id, 0.5, by="ada", uid=UID)
+        await runner.outcome(told.trace_id, 1.0, by="ada", uid=UID)
+        await runner.memory.digest(UID) if runner.memory is not None else 0
+    (late,) = await memories.uses()
+    assert ([item.to_dict() for item in late.items], late.arm, late.outcome) == (read.items, "injected", 1.0)
+
 
 def _as_learning(memories: LearningStore, fails: Callable[[], Awaitable[Any]]) -> Any:
     note = Note(memories, fails)

@@ -19,6 +19,7 @@ from agent.errors import AgentError, SequenceTaken, TraceNotFound
 from agent.llm.contract import LLMCall
 from agent.memory.extracting import Extraction, ExtractionRequest, by_function, by_model, trust_of
 from agent.memory.keeping import keep, withdraw
+from agent.memory.recalling import note_late
 from agent.models.json_text import json_of
 from agent.models.memory import Experience
 from agent.models.payloads import step_of
@@ -58,6 +59,8 @@ class Learner:
         for _ in range(self.config.max_append_attempts):
             trace, steps = await self._read(trace_id, uid)
             record = read_run(trace_id, steps)
+            if isinstance(self.memories, LearningStore):
+                await note_late(self.memories, trace, steps, scope=scope_of(trace))
             written = await self._write(trace, record, even_unasked=even_unasked)
             if await self._note(trace, record, written, steps):
                 return {**record.written, **{step_id: item.experience_id for step_id, item in written.items()}}

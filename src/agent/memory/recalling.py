@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 import agent.models.payloads as said
@@ -13,7 +13,10 @@ from agent.memory.finding import Sources, Wanted, find
 from agent.memory.skills import with_skills
 from agent.models.learning import Use
 from agent.models.memory import Experience
+from agent.models.payloads import payload_of
+from agent.models.trace import Step, Trace
 from agent.models.value import Value, replace
+from agent.storage.learning_port import LearningStore
 
 logger = logging.getLogger("agent")
 T = TypeVar("T")
@@ -53,6 +56,14 @@ def use_of(read: said.MemoryRead, *, trace_id: str, scope: str, uid: str | None)
         BadInput: the step says something else.
     """
     return Use.from_dict({"trace_id": trace_id, "scope": scope, "uid": uid, "items": read.items, "arm": read.arm, "propensity": read.propensity})
+
+
+async def note_late(memories: LearningStore, trace: Trace, steps: Sequence[Step], *, scope: str) -> None:
+    """Note what a run was told, where the memory could not when the run began; the first note stands."""
+    own = next((step for step in steps if step.step_type == "memory_read" and step.trace_id == trace.trace_id), None)
+    read = payload_of(own) if own is not None else None
+    if isinstance(read, said.MemoryRead) and read.unrecorded is not None:
+        _ = await memories.record_use(use_of(read, trace_id=trace.trace_id, scope=scope, uid=trace.uid))
 
 
 async def _chosen(sources: Sources, wanted: Wanted, language: str) -> Choice:
