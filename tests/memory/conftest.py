@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from tests.memory.telling import Told
 
 from agent.assemble import open_store
 from agent.clock import now
@@ -56,3 +57,8 @@ class Runs:
 @pytest.fixture
 def runs(memories: LearningStore) -> Runs:
     return Runs(memories)
+
+
+@pytest.fixture
+def told(store: Store) -> Told:
+    return Told(store)

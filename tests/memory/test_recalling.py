@@ -1,77 +1,22 @@
 """What a run is told of what memory has, and what its record says of the rest."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from tests.memory.telling import LOOK, SCOPE, TASK, UID, Told, arms, case, rule
 
 from agent.config import AgentConfig
-from agent.core.advice import item_id_of
 from agent.core.chance import chance
-from agent.errors import BadInput, ExperienceNotFound
 from agent.memory.memory import Memory
-from agent.models.learning import Case, Use, Used
-from agent.models.memory import Experience, Skill
-from agent.models.payloads import Input, MemoryRead, payload_of
+from agent.models.learning import Use, Used
+from agent.models.memory import Skill
+from agent.models.payloads import Input
 from agent.models.trace import Trace
 from agent.runner import AgentRunner
 from agent.storage.learning_port import LearningStore
-from agent.storage.protocols import Store
-from agent.testing.listening import collect
 from agent.testing.scripted import ScriptedLLM
-from agent.tools.registry import ToolRegistry
-
-SCOPE, UID = "agent:clerk", "shop"
-TASK = "Where is my new card?"
-LOOK = item_id_of(SCOPE, UID, "look_up_card")
-
-
-def case(number: int = 1, tool: str = "look_up_card", sign: int = 1, **fields: Any) -> Case:
-    given: dict[str, Any] = {"scope": SCOPE, "uid": UID, "task": TASK, "signal": "outcome", "trace_id": f"old-{number}", "step_id": f"old-{number}/2", **fields}
-    return Case(case_id=f"{number}/{tool}/{sign}", tool=tool, sign=1 if sign > 0 else -1, **given)
-
-
-def rule(condition: str, words: str, **fields: Any) -> Experience:
-    return Experience.create(fields.pop("scope", SCOPE), condition, words, uid=fields.pop("uid", UID), **fields)
-
-
-def tools() -> ToolRegistry:
-    registry = ToolRegistry()
-    for name in ("look_up_card", "freeze_card", "order_card"):
-        registry.add(name, {"type": "object", "properties": {}}, lambda: "done", description=name, effect="read")
-    return registry
-
-
-class Told:
-    """Runs tasks and reads what they were told."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    async def one(
-        self, task: Any = TASK, *, offered: Sequence[str] = ("look_up_card", "freeze_card"), uid: str = UID, memories: Any = None, **more: Any
-    ) -> MemoryRead:
-        config = AgentConfig(agent_type="clerk", **more.pop("config", {}))
-        self.llm = ScriptedLLM(["done"])
-        async with AgentRunner(self.store.traces, memories or self.store.memories, tool_registry=tools(), llm_call=self.llm, config=config) as runner:
-            self.events = await collect(runner.run(task, tools=list(offered), uid=uid, **more))
-        self.trace_id = str(self.events[0].data["trace_id"])
-        steps = await self.store.traces.get_trace_steps(self.trace_id)
-        (read,) = [payload for step in steps if isinstance(payload := payload_of(step), MemoryRead)]
-        seen = [message["content"] for message in self.llm.calls[0]["messages"]]
-        assert not read.block or any(read.block in str(content) for content in seen)
-        return read
-
-
-@pytest.fixture
-def told(store: Store) -> Told:
-    return Told(store)
-
-
-def arms(read: MemoryRead) -> dict[str, str]:
-    return {item["item_id"]: item["arm"] for item in read.items}
-
 
 # ---- advice
 
@@ -300,105 +245,3 @@ def _as_learning(memories: LearningStore, fails: Callable[[], Awaitable[Any]]) -
     for name in names:
         setattr(note, name, getattr(memories, name))
     return note
-
-
-# ---- what a caller asks for
-
-
-async def test_a_pinned_item_is_told_whatever_it_is_about_and_an_excluded_one_never(told: Told, memories: LearningStore) -> None:
-    await memories.add_cases([case(1), case(2)])
-    await memories.add_experience(rule("greetings", "say hello first", experience_id="p1", state="shadow"))
-    await memories.add_experience(rule("a new card", "ask for the name", experience_id="a1"))
-    await memories.add_skill(Skill.create(SCOPE, "songs", "how to sing", "La la.", uid=UID, skill_id="k1"))
-    read = await told.one(memory={"pinned": ["p1", "k1", "p1"], "excluded": ["a1", LOOK]})
-
-    assert {"say hello first", "La la."} <= {line.split(": ")[-1] for line in read.block.splitlines()}
-    assert "ask for the name" not in read.block
-    assert arms(read) == {LOOK: "excluded", "p1": "injected", "a1": "excluded", "k1": "injected"}
-    steps = await told.store.traces.get_trace_steps(told.trace_id)
-    assert steps[0].data["memory"] == {"pinned": ["p1", "k1"], "excluded": ["a1", LOOK]}
-
-
-@pytest.mark.parametrize(
-    ("asked", "error", "said"),
-    [
-        ({"pinned": ["nothing"]}, ExperienceNotFound, "nothing"),
-        ({"pinned": ["theirs"]}, ExperienceNotFound, "theirs"),
-        ({"excluded": ["theirs"]}, ExperienceNotFound, "theirs"),
-        ({"pinned": ["gone"]}, BadInput, "retired"),
-        ({"pinned": ["a1"], "excluded": ["a1"]}, BadInput, "both"),
-        ({"pinned": "a1"}, BadInput, "list of ids"),
-        ({"pin": ["a1"]}, BadInput, "pinned"),
-        (["a1"], BadInput, "dict"),
-        ({"pinned": [f"x{n}" for n in range(101)]}, BadInput, "100"),
-    ],
-)
-async def test_what_cannot_be_asked_for_is_refused_before_anything_is_recorded(
-    asked: Any, error: type[Exception], said: str, told: Told, memories: LearningStore
-) -> None:
-    await memories.add_experience(rule("a new card", "ask for the name", experience_id="a1"))
-    await memories.add_experience(rule("a new card", "of another", experience_id="theirs", uid="bank"))
-    await memories.add_experience(rule("a new card", "old", experience_id="gone", state="retired"))
-    with pytest.raises(error, match=said):
-        await told.one(memory=asked)
-
-    assert await told.store.traces.list_traces() == []
-
-
-async def test_to_ask_memory_for_items_in_a_run_without_memory_is_refused(told: Told, memories: LearningStore) -> None:
-    await memories.add_experience(rule("a new card", "ask for the name", experience_id="a1"))
-    with pytest.raises(BadInput, match="reads none"):
-        await told.one(memory={"pinned": ["a1"]}, enable_memory=False)
-
-
-# ---- embeddings
-
-
-def _counted(texts: list[str]) -> list[list[float]]:
-    return [[float(text.count("card")), float(text.count("lost") + text.count("gone"))] for text in texts]
-
-
-async def _counted_later(texts: list[str]) -> list[list[float]]:
-    await asyncio.sleep(0)
-    return _counted(texts)
-
-
-@pytest.mark.parametrize("embed", [_counted, _counted_later])
-async def test_an_embedding_puts_what_was_found_in_order(embed: Any, told: Told, memories: LearningStore) -> None:
-    await memories.add_experience(rule("card card card", "about cards", experience_id="cards"))
-    await memories.add_experience(rule("a card is gone", "gone " * 30, experience_id="gone"))
-    without, read = await told.one("lost card lost"), await told.one("lost card lost", config={"embed": embed})
-
-    assert [one["experience_id"] for one in without.experiences] == ["cards", "gone"]
-    assert [one["experience_id"] for one in read.experiences] == ["gone", "cards"]
-
-
-@pytest.mark.parametrize("embed", [lambda _: 1 / 0, lambda texts: [[1.0]] * (len(texts) - 1), lambda texts: [[float("nan")]] * len(texts), lambda _: None])
-async def test_an_embedding_that_fails_leaves_the_order_as_it_was(embed: Any, told: Told, memories: LearningStore) -> None:
-    await memories.add_experience(rule("a new card", "ask for the name", experience_id="a1"))
-    read = await told.one(config={"embed": embed})
-
-    assert [one["experience_id"] for one in read.experiences] == ["a1"]
-    assert read.error is None
-
-
-# ---- forks
-
-
-async def test_a_fork_keeps_the_advice_unless_it_is_excluded(told: Told, memories: LearningStore) -> None:
-    await memories.add_cases([case(1), case(2)])
-    await memories.add_experience(rule("a new card", "ask for the name", experience_id="a1"))
-    await told.one()
-    llm = ScriptedLLM(["a", "b"])
-    async with AgentRunner(told.store.traces, memories, tool_registry=tools(), llm_call=llm, config=AgentConfig(agent_type="clerk")) as runner:
-        for excluded in (["a1"], [LOOK]):
-            fork = await runner.fork(told.trace_id, 1, uid=UID, exclude_memory=excluded)
-            await collect(runner.resume(fork))
-        with pytest.raises(BadInput, match=LOOK):
-            await runner.fork(told.trace_id, 1, uid=UID, exclude_memory=["nothing"])
-
-    without_rule, without_advice = (str(call["messages"]) for call in llm.calls)
-    assert LOOK in without_rule
-    assert "ask for the name" not in without_rule
-    assert LOOK not in without_advice
-    assert "ask for the name" in without_advice
