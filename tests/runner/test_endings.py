@@ -8,7 +8,8 @@ import pytest
 from agent.errors import BadInput, LimitNotRaised, ModelUnavailable, RunError, TraceNotFound
 from agent.events import AgentEvent
 from agent.runner import AgentRunner
-from agent.storage.protocols import Store
+from agent.storage.protocols import Store, TraceHead
+from agent.storage.ram.traces import RamTraceStore
 from agent.testing.listening import collect, read_until, types_of
 from agent.testing.scripted import ScriptedLLM, asks, says, tool_request
 from agent.tools.registry import ToolRegistry
@@ -250,6 +251,30 @@ async def test_a_run_that_its_own_reader_cancels_is_cancelled_there(moment: str,
     assert types[-1] == "trace_cancelled"
     assert trace is not None
     assert trace.status == "cancelled"
+
+
+class SlowToLook(RamTraceStore):
+    """A store that takes long to say where a trace stands: a quick run would end meanwhile."""
+
+    async def head(self, trace_id: str) -> TraceHead:
+        for _ in range(200):
+            await asyncio.sleep(0)
+        return await super().head(trace_id)
+
+
+@pytest.mark.parametrize("moment", ["trace_started", "step_started", "llm_call_completed", "tool_result"])
+@pytest.mark.parametrize(("act", "ending"), [("cancel", "trace_cancelled"), ("pause", "trace_paused")])
+async def test_a_quick_run_does_not_end_while_a_cancel_or_a_pause_is_recorded(moment: str, act: str, ending: str, tools: ToolRegistry) -> None:
+    async with AgentRunner(SlowToLook(), tool_registry=tools, llm_call=ScriptedLLM([asks(tool_request("look", {"where": "a"})), "done"])) as runner:
+        types: list[str] = []
+        async for event in runner.run("go", tools=["look"]):
+            if event.type == moment and moment not in types:
+                with pytest.raises(TraceNotFound):
+                    await do(runner, act, event.data["trace_id"], uid="somebody else")
+                await do(runner, act, event.data["trace_id"])
+            types.append(event.type)
+
+    assert types[-1] == ending
 
 
 async def test_a_waiting_run_that_nobody_decided_tells_so_and_ends(make: Any, store: Store) -> None:

@@ -194,6 +194,10 @@ class RunState(Value, frozen=True, gc=False):
         """The calls that were begun, and of whose end nothing is known."""
         return tuple(c for c in self.turn if c.result is None and c.started_epoch is not None and not c.is_in_doubt)
 
+    def announced_by(self, epoch: int) -> tuple[CallState, ...]:
+        """Return the calls that an owner announced and that run, or were to run."""
+        return tuple(c for c in self.turn if c.result is None and c.started_epoch == epoch and not c.is_in_doubt and not c.is_suspended)
+
     @property
     def waiting_calls(self) -> tuple[str, ...]:
         """Our ids of the calls that wait for a person; of a cancelled run only those in doubt."""

@@ -50,6 +50,7 @@ class Driver:
         self.is_cancelling = False
         self.task: asyncio.Task[None] | None = None
         self.looking: asyncio.Future[None] | None = None  # a look at what others appended
+        self.held: asyncio.Event | None = None  # set once a pause or a cancel that is being recorded here is on the log
         self._has_begun = self._is_let_go = self.is_appending = False
         self._requests: list[Payload] = []  # a pause or cancel of a run that has no log
         self.was_fenced = False
@@ -80,13 +81,15 @@ class Driver:
             VersionConflict: what was staged met others' changes; nothing was written.
         """
         for _ in range(self.shop.config.max_append_attempts):
-            draft = Draft(self.trace.trace_id, self.epoch, self.state)
-            build(draft)
-            if not draft.steps and draft.status is None:  # what another writer appended leaves nothing to do
-                return
-            changes = ending_changes(draft.status, draft.state) if draft.status else None
-            self.is_appending = True
+            self.is_appending = True  # also while it is held: what is to be recorded is let through
             try:
+                while self.held is not None:
+                    await self.held.wait()
+                draft = Draft(self.trace.trace_id, self.epoch, self.state)
+                build(draft)
+                if not draft.steps and draft.status is None:  # what another writer appended leaves nothing to do
+                    return
+                changes = ending_changes(draft.status, draft.state) if draft.status else None
                 if staged is None:
                     await self.shop.log.add_steps(self.trace.trace_id, draft.steps, epoch=self.epoch, changes=changes)
                 else:
@@ -199,7 +202,7 @@ class Driver:
             if self.is_cancelling or (isinstance(action, Rest) and action.status == "cancelled"):
                 await self._wind_up()
                 return
-            if isinstance(action, Rest) and (begun := self._announced()):
+            if isinstance(action, Rest) and (begun := self.state.announced_by(self.epoch)):
                 action = Attend(begun)  # the pause came after they were announced: unrun, they would be in doubt
                 await self.below.pause(begun)
             if isinstance(action, Wait) and (overdue := await self._overdue()) is not None:
@@ -218,9 +221,6 @@ class Driver:
             return self.decider.draft_stale
         ready = await self.below.ready(self.epoch) if not self.calls else ()
         return functools.partial(self.decider.draft_again, calls=ready) if ready else None
-
-    def _announced(self) -> tuple[CallState, ...]:
-        return tuple(c for c in self.state.turn if c.result is None and c.started_epoch == self.epoch and not c.is_in_doubt and not c.is_suspended)
 
     async def _take_news(self) -> None:
         self._news.clear()

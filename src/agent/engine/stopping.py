@@ -1,7 +1,8 @@
 """Pause and cancel, from whichever process: a step on the log, which the owner of the run obeys."""
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import agent.models.payloads as said
@@ -53,7 +54,28 @@ async def pause(engine: Engine, trace_id: str, *, by: str | None, uid: str | Non
     """
     if _requested(engine, trace_id, said.Paused(by=by)):
         return
-    log = as_trace_log(engine.store, "pause a run")
+    with _held(engine, trace_id):
+        await _record_pause(engine, as_trace_log(engine.store, "pause a run"), trace_id, by, uid)
+    if trace_id in engine.drivers:
+        engine.drivers[trace_id].notice()
+
+
+@contextlib.contextmanager
+def _held(engine: Engine, trace_id: str) -> Iterator[None]:
+    """Keep the driver of a run that is driven here from appending meanwhile: a quick run would end while its log is looked at."""
+    driver = engine.driver_of(trace_id)
+    if driver is None or driver.held is not None:
+        yield
+        return
+    driver.held = asyncio.Event()
+    try:
+        yield
+    finally:
+        driver.held.set()
+        driver.held = None
+
+
+async def _record_pause(engine: Engine, log: TraceLog, trace_id: str, by: str | None, uid: str | None) -> None:
     head = await head_of(log, trace_id, uid)
     if head.trace.status in ("paused", "waiting"):
         return
@@ -72,8 +94,6 @@ async def pause(engine: Engine, trace_id: str, *, by: str | None, uid: str | Non
         if (await log.head(trace_id)).trace.status in ("paused", "waiting"):
             return
         raise
-    if trace_id in engine.drivers:
-        engine.drivers[trace_id].notice()
 
 
 async def cancel(engine: Engine, trace_id: str, *, by: str | None, uid: str | None = None) -> None:
@@ -83,7 +103,8 @@ async def cancel(engine: Engine, trace_id: str, *, by: str | None, uid: str | No
         RunError: the run has an answer already.
     """
     if not _requested(engine, trace_id, said.Cancelled(by=by)):
-        await _record_cancel(engine, as_trace_log(engine.store, "cancel a run"), trace_id, by, uid)
+        with _held(engine, trace_id):
+            await _record_cancel(engine, as_trace_log(engine.store, "cancel a run"), trace_id, by, uid)
     driver = engine.drivers.get(trace_id)
     if driver is not None and driver.task is not None:
         driver.interrupt()
@@ -135,13 +156,11 @@ async def _settle_below(engine: Engine, log: TraceLog, trace: Trace, calls: Sequ
 async def _record_cancel(engine: Engine, log: TraceLog, trace_id: str, by: str | None, uid: str | None) -> None:
     head = await head_of(log, trace_id, uid)
     here = engine.driver_of(trace_id)
-    state = start()
+    state = here.state if here is not None else start()
     for _ in range(engine.shop.config.max_append_attempts):
         if head.trace.status == "cancelled":
             return
-        if here is not None and not here.ended.is_set():
-            state = here.state  # no look at the disk, during which a quick run would end; what is being announced now will not get control
-        elif head.next_sequence > state.next_sequence:
+        if head.next_sequence > state.next_sequence:
             state = fold(await log.read_steps(trace_id, after=state.next_sequence - 1), state)
         facts, changes = _cancelling(engine.shop, head, state, by)
         try:
