@@ -125,3 +125,24 @@ def test_without_memory_no_folder_is_read(seasoned: Command) -> None:
 
     assert "invoices" not in ran.stderr
     assert lines_of(seasoned("skills", "ls", "--json").stdout) == []
+
+
+def test_what_was_learnt_is_distilled_read_by_a_person_and_imported(seasoned: Command) -> None:
+    script = seasoned.script("first", name="first.json")
+    for task, words in (("Write an invoice for books", "Name the order."), ("Write an invoice for lemons", "Add the tax.")):
+        seasoned("run", task, "--model", script)
+        seasoned("feedback", "add", "last", "--correction", words, "--by", "ada")
+    draft = seasoned("memory", "distill", "--scope", "agent:default", "--name", "invoices")
+    again = seasoned("memory", "distill", "--about", "an invoice", "--name", "invoices", code=2)
+    seasoned("skills", "import", "skills/invoices")
+    ran = seasoned("run", "Write an invoice for plums", "--model", seasoned.script(USE, "done"), "--json")
+    (listed,) = lines_of(seasoned("skills", "ls", "--json").stdout)
+
+    assert skills_ref.validate(seasoned.folder / "skills" / "invoices") == []
+    assert "seasoned skills import skills/invoices" in draft.stderr
+    assert "is there already" in again.stderr
+    assert "- Name the order." in results_of(ran.stdout)[0]
+    assert "- Add the tax." in results_of(ran.stdout)[0]
+    assert listed["metadata"]["seasoned-authors"] == "ada"
+    assert len(listed["metadata"]["seasoned-experiences"].split()) == 2
+    assert "say which experiences" in seasoned("memory", "distill", code=2).stderr

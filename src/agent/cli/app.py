@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.commands import approvals, chat, database, doctor, evals, feedback, forking, memory, run, runs, skills, step, stopping, tools
+from agent.cli.commands import approvals, chat, database, distilling, doctor, evals, feedback, forking, memory, run, runs, skills, step, stopping, tools
 
 app = typer.Typer(
     name="seasoned",
@@ -45,6 +45,7 @@ app.add_typer(step.app, name="step")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(memory.app, name="memory")
+memory.app.command("distill")(distilling.distill)
 app.add_typer(skills.app, name="skills")
 app.add_typer(tools.app, name="tools")
 app.add_typer(evals.app, name="eval")

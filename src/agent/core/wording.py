@@ -1,5 +1,6 @@
 """What the program itself says to a model, in English and Chinese."""
 
+import agent.core.wording_distilling as distilling
 import agent.core.wording_evals as evals
 import agent.core.wording_learning as learning
 import agent.core.wording_limits as limits
@@ -64,8 +65,8 @@ _ZH = {
     "final": "本次运行已达到限制。请根据已有内容立即作答;工具已不可用。",
 }  # fmt: skip
 LANGUAGES = {
-    "en": {**_EN, **long_runs.EN, **limits.EN, **memory.EN, **evals.EN, **learning.EN, **skills.EN},
-    "zh": {**_ZH, **long_runs.ZH, **limits.ZH, **memory.ZH, **evals.ZH, **learning.ZH, **skills.ZH},
+    "en": {**_EN, **long_runs.EN, **limits.EN, **memory.EN, **evals.EN, **learning.EN, **skills.EN, **distilling.EN},
+    "zh": {**_ZH, **long_runs.ZH, **limits.ZH, **memory.ZH, **evals.ZH, **learning.ZH, **skills.ZH, **distilling.ZH},
 }
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
+from agent.core.lessons import least
 from agent.models.json_text import json_of
 from agent.models.memory import Skill, SkillFile, SkillFolder
 from agent.models.value import Value
@@ -17,6 +18,10 @@ MAX_METADATA = 100
 """Entries of a skill's metadata that are kept."""
 MAX_METADATA_CHARS = 10_000
 """Characters of each of them."""
+
+
+TRUST_KEY = "seasoned-trust"
+"""The key of metadata under which a skill that was made of experiences says how far its sources are to be trusted."""
 
 
 class Files(Value, frozen=True, kw_only=True):
@@ -69,15 +74,16 @@ def read_skill(found: Files, *, scope: str, uid: str | None = None, author: str 
         description = description[: MAX_LENIENT_DESCRIPTION_CHARS - 1] + "…"
     if name != _text(front.fields.get("name")).strip():
         warnings.append(f"it is called {name!r} here")
+    metadata = _metadata(front.fields, warnings)
     folder = SkillFolder(
         license=_optional(front.fields.get("license")),
         compatibility=_optional(front.fields.get("compatibility")),
-        metadata=_metadata(front.fields, warnings),
+        metadata=metadata,
         allowed_tools=tuple(_tools(front.fields.get("allowed-tools", ""))),
         files=tuple(sorted(found.files, key=lambda file: file.path)),
         origin=found.place,
         author=author,
-        trust=trust,
+        trust=least(trust, metadata.get(TRUST_KEY, trust)),
     )
     draft = Skill.create(scope, name, description, front.body, uid=uid, folder=folder, skill_id="-")
     return Loaded(skill=with_id(draft), place=found.place, warnings=tuple(dict.fromkeys(warnings)))
