@@ -88,6 +88,7 @@ def checked_feedback(feedback: said.Feedback, redactor: Redactor) -> said.Feedba
         raise FeedbackInvalid(f"the feedback must be text of at most {MAX_FEEDBACK_CHARS} characters")
     if feedback.feedback_type != "positive" and not feedback.content.strip() and feedback.corrected is None:
         raise FeedbackInvalid(f"{feedback.feedback_type} feedback needs words, or what would have been right (corrected=)")
+    _check_corrected(feedback.corrected)
     return said.Feedback(
         target_step_id=feedback.target_step_id,
         feedback_type=feedback.feedback_type,
@@ -98,6 +99,14 @@ def checked_feedback(feedback: said.Feedback, redactor: Redactor) -> said.Feedba
         is_revoked=feedback.is_revoked,
         is_learning=feedback.is_learning,
     )
+
+
+def _check_corrected(corrected: Any) -> None:
+    if not isinstance(corrected, dict) or not corrected or corrected.keys() - {"tool_name", "arguments"}:
+        return  # it is no call, but an output
+    name, arguments = corrected.get("tool_name"), corrected.get("arguments")
+    if not (name is None or (isinstance(name, str) and name)) or not (arguments is None or isinstance(arguments, dict)) or (name is None and arguments is None):
+        raise FeedbackInvalid(f"corrected names no call: {corrected!r:.200}; give tool_name as text, arguments as a dict, or both")
 
 
 async def _plainly(store: TraceStore | None, trace_id: str, feedback: said.Feedback, uid: str | None) -> Step:
