@@ -112,6 +112,29 @@ async def test_a_rule_that_is_always_told_is_never_quarantined(memories: Learnin
     assert await state_of(memories, item_id) == "active"
 
 
+async def test_what_is_shared_is_taken_from_nobody_because_of_one_owners_runs(memories: LearningStore, credit: Credit, runs: Runs) -> None:
+    item_id = await memories.add_experience(Experience.create(SCOPE, "refunds", "Pay at once.", trust="model"))
+
+    assert await credit.review(await do_harm(runs, item_id), uid=UID) == []
+
+    assert await state_of(memories, item_id) == "active"
+    found = await credit.item(item_id, uid=UID)
+    assert found is not None
+    assert found.stage == "quarantine"  # shown, for whoever may decide for all
+
+
+async def test_an_item_that_was_used_long_ago_is_judged_by_its_own_runs(credit: Credit, runs: Runs) -> None:
+    for _ in range(5):
+        await runs.one(1.0, rule("exp-1"))
+    for _ in range(20):
+        await runs.one(1.0, rule("exp-2"))
+
+    found = await credit.item("exp-1", uid=UID, window=10)
+
+    assert found is not None
+    assert (found.lift.certain, found.lift.runs) == (5, 5)
+
+
 async def test_what_a_person_put_back_begins_anew(memories: LearningStore, credit: Credit, runs: Runs) -> None:
     item_id = await add_rule(memories)
     await credit.review(await do_harm(runs, item_id), uid=UID)

@@ -50,7 +50,8 @@ async def show_lift(place: Place, wanted: Wanted, *, is_json: bool) -> None:
             if is_json:
                 say_json(as_json(item))
             else:
-                _say_item(item, place)
+                experience = await credit.memories.get(item.item_id, uid=place.uid)
+                _say_item(item, place, is_told=experience is not None and experience.state == "active")
             return
         scopes = [wanted.scope] if wanted.scope is not None else await credit.scopes(uid=place.uid, window=wanted.runs)
         if not scopes and not is_json:
@@ -118,7 +119,7 @@ def _say_whole(lift: Lift, items: Sequence[ItemLift], place: Place) -> None:
         table.add_row(Text(one_line(item.item_id, 60)), item.kind, str(known.told + known.certain), str(known.withheld), short, stage_text(item))
     console(is_stderr=False).print(table)
     if any(item.stage == "quarantine" for item in items):
-        tell(f"an item that does harm is told to nobody; put it back with: seasoned memory restore ITEM{place_options(place) or ''}")
+        tell(f"an item of your own that does harm is told to nobody; put it back with: seasoned memory restore ITEM{place_options(place) or ''}")
 
 
 def stage_text(item: ItemLift) -> str:
@@ -132,12 +133,14 @@ def stage_text(item: ItemLift) -> str:
     return "trusted"
 
 
-def _say_item(item: ItemLift, place: Place) -> None:
+def _say_item(item: ItemLift, place: Place, *, is_told: bool) -> None:
     say(f"{one_line(item.item_id)} ({item.kind}, {one_line(item.lift.scope)}): {lift_sentence(item.lift)}")
     for line in arm_lines(item.lift):
         say(f"  {line}")
     say(f"  {stage_text(item)}")
-    if item.stage == "quarantine":
+    if item.stage == "quarantine" and is_told:
+        tell("it is told all the same: it is shared, and one owner's runs take it from nobody; whoever looks after it can retire it")
+    elif item.stage == "quarantine":
         tell(f"it is told to nobody; put it back with: seasoned memory restore {one_line(item.item_id)}{place_options(place) or ''}")
 
 

@@ -20,14 +20,10 @@ TARGETS = (0.2, 0.1, 0.05)
 """Lifts that are worth knowing of, the largest first: how many more runs are needed is said for the first that still takes more."""
 NARROW = 0.05
 """Half the width of an interval around 0 from which on there is no difference that matters."""
-
-
 FEWEST = 5
 """Runs that each arm has at least before there is a verdict: an item is not said to help only because others do."""
 USUAL_SHARE = 0.1
 """The share of runs that is withheld where none was as yet: the default of `AgentConfig.withhold`."""
-
-
 HALF = 0.5
 """An outcome below is a failure, where it has to be one or the other."""
 FEWEST_FAILURES = 8

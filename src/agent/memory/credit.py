@@ -70,7 +70,12 @@ class Credit:
         used = await self.memories.uses(item_id=item_id, uid=uid, limit=1)
         if not used:
             return None
-        return next((item for item in await self.items(used[0].scope, uid=used[0].uid, window=window) if item.item_id == item_id), None)
+        scope, owner = used[0].scope, used[0].uid
+        found = next((item for item in await self.items(scope, uid=owner, window=window) if item.item_id == item_id), None)
+        if found is not None:
+            return found
+        rare = await self.memories.uses(item_id=item_id, scope=scope, uid=owner, limit=window)
+        return next((item for item in await self._judged(rare, scope, owner) if item.item_id == item_id), None)
 
     async def review(self, trace_id: str, *, uid: str | None) -> list[Quarantined]:
         """Take out of use the items of a run that do harm, now that its outcome is known; return them. The same again does nothing more.
@@ -163,6 +168,8 @@ class Credit:
         if experience is None and kind == "advice":
             experience = await self._stand_in(item_id, use)
         if not isinstance(experience, Experience) or experience.state != "active":
+            return None
+        if experience.uid != use.uid:  # shared: what one owner's people say of their runs takes nothing from the others
             return None
         reason = _reason(found, standing)
         try:
