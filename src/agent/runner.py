@@ -263,8 +263,8 @@ class AgentRunner:
         """Record a run that inherits the steps of another up to sequence `at`, and return its id; it rests until `resume`.
 
         Nothing is copied. `changes` are any of `task`, `messages`, `system_prompt`, `model`, `tools`, `memory` (a list, or None),
-        `exclude_memory` (ids) and `result` (step id → what the model is told instead). An `unsafe` call that the other run made
-        after `at` is asked about before it is made again.
+        `exclude_memory` (ids), `include_memory` (ids, besides what memory gave) and `result` (step id → what the model is told
+        instead). An `unsafe` call that the other run made after `at` is asked about before it is made again.
 
         Raises:
             TraceNotFound, ToolNotFound, ExperienceNotFound: there is none.

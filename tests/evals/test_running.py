@@ -114,6 +114,33 @@ async def test_held_out_tasks_come_last_and_nothing_is_learnt_from_them(store: S
     assert len(await store.memories.list()) == 3
 
 
+async def test_scores_and_failures_of_tools_become_cases_of_tasks_that_are_not_held_out(store: Store) -> None:
+    tools = agent.ToolRegistry()
+
+    @tools.tool(effect="read")
+    def look() -> str:
+        """Look."""
+        raise ValueError("nothing there")
+
+    @tools.tool(effect="read")
+    def find() -> str:
+        """Find."""
+        return "found"
+
+    rows = [{"task": f"Find thing {n}", "expected": "find", "split": "held_out" if n > 2 else "train"} for n in range(1, 5)]
+    tasks = task_set_of(Document(Entry({"scorer": "tool"}, "here"), tuple(Entry(row, "here") for row in rows)), "tools")
+    llm_call = ScriptedLLM([asks(tool_request("find"), tool_request("look")), says("done")])
+    options = EvalOptions(arms=("memory",), tools=["find", "look"])
+    cells = await Evaluation(tasks, store, llm_call, "m", owner="me", options=options, tools=tools).run()
+
+    assert [cell.score for cell in cells] == [1.0] * 4
+    cases = await store.memories.cases()  # type: ignore[attr-defined]  # a store that learns
+    assert {(case.tool, case.sign, case.signal) for case in cases} >= {("find", 1, "score"), ("look", -1, "tool_error")}
+    assert {case.trace_id for case in cases} == {cell.trace_id for cell in cells if cell.split == "train"}
+    uses = await store.memories.uses()  # type: ignore[attr-defined]  # the same
+    assert sum(use.outcome is not None for use in uses) == 2
+
+
 async def test_a_share_of_the_mistakes_is_corrected_the_same_in_every_arm(store: Store) -> None:
     tasks = task_set(tuple(f"{n} May" for n in range(1, 21)))
     cells = await evaluation(store, llm_call=ScriptedLLM(["wrong"]), tasks=tasks, arms=("memory", "random"), corrections=0.3).run()

@@ -45,6 +45,8 @@ PAY = asks(tool_request("pay", {"to": "ann"}))
         (3, {"memory": "all"}, "memory must be None or a list"),
         (3, {"memory": [7]}, "memory has 7 in it"),
         (3, {"memory": [], "exclude_memory": ["e1"]}, "nothing with the id 'e1'"),
+        (3, {"include_memory": "e1"}, "include_memory must be None or a list"),
+        (3, {"memory": None, "include_memory": ["e1"]}, "drops all of it"),
         (3, {"memory": None, "exclude_memory": ["e1"]}, "drops all of it"),
         (3, {"result": "x"}, "result must be a dict"),
         (3, {"result": {"T/1": "x"}}, "is no tool result"),

@@ -6,7 +6,11 @@ from typing import Annotated
 
 import typer
 
+<<<<<<< HEAD
 from agent.cli.commands import approvals, chat, database, distilling, doctor, evals, feedback, forking, memory, run, runs, skills, step, stopping, tools
+=======
+from agent.cli.commands import approvals, chat, database, doctor, evals, feedback, forking, memory, proving, run, runs, skills, step, stopping, tools
+>>>>>>> 963725a (Look into past runs with an item of memory and without it, and show what is otherwise)
 
 app = typer.Typer(
     name="seasoned",
@@ -44,6 +48,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(step.app, name="step")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(feedback.app, name="feedback")
+memory.app.command("prove")(proving.prove)
 app.add_typer(memory.app, name="memory")
 memory.app.command("distill")(distilling.distill)
 app.add_typer(skills.app, name="skills")

@@ -62,14 +62,14 @@ async def run_eval(place: Place, project: Project, given: Given, asked: EvalAske
     tasks, folders = load_task_set(asked.file), [*folders_of(project), asked.file.absolute().parent]
     names = tuple(dict.fromkeys((*cast.wanted.names, *(name for task in tasks.tasks for name in task.tools))))
     toolbox = open_with_agents(replace(cast.wanted, names=names), project, folders)
-    functions = {name: _function(name, folders) for name in _functions(tasks)}
+    functions = {name: scoring_function(name, folders) for name in _functions(tasks)}
     loading = None if asked.is_json else Loading()
     choice = choose_model(cast.model, project, progress=loading)
     judging = choose_model(asked.judge, project, progress=loading) if asked.judge is not None else choice
     config = guarded_config(project, given)
     config.limits = {**config.limits, **cast.limits}
     _check_outputs(asked.outputs)
-    async with opened(place, may_make=True) as store, _closing(choice, judging, toolbox):
+    async with opened(place, may_make=True) as store, closing(choice, judging, toolbox):
         judge = _judge(store, tasks, judging, f"{place.uid}/eval/judge", config.language)
         evaluation = Evaluation(
             with_tools(tasks, _groups(toolbox, names)),
@@ -219,7 +219,12 @@ def _functions(tasks: TaskSet) -> list[str]:
     return list(dict.fromkeys(task.scorer.options["function"] for task in tasks.tasks if task.scorer.kind == "function"))
 
 
-def _function(spec: str, folders: list[Path]) -> Callable[..., Any]:
+def scoring_function(spec: str, folders: list[Path]) -> Callable[..., Any]:
+    """Return the function that `module:function` means.
+
+    Raises:
+        ConfigInvalid: no such module or name, its code raised, or it is no function.
+    """
     found = import_named(spec, folders, "no scorer: write module:function, such as my_scorers:is_right (no path, no .py)")
     if not callable(found):
         raise ConfigInvalid(f"{spec!r} is a {type(found).__name__}, not a function of a run that returns a score from 0 to 1")
@@ -233,7 +238,7 @@ def _judge(store: Store, tasks: TaskSet, choice: Choice, uid: str, language: str
 
 
 @contextlib.asynccontextmanager
-async def _closing(choice: Choice, judging: Choice, toolbox: Toolbox) -> AsyncIterator[None]:
+async def closing(choice: Choice, judging: Choice, toolbox: Toolbox) -> AsyncIterator[None]:
     """Let go of the models afterwards."""
     try:
         yield

@@ -45,7 +45,7 @@ async def show_why(place: Place, target: str, *, is_json: bool) -> None:
             if is_json:
                 say_json(as_json(why))
             else:
-                _say_item(why)
+                _say_item(why, offer=offer_of_proof(target, place))
             return
         try:
             trace = await find_trace(store.traces, target, place.uid)
@@ -56,6 +56,11 @@ async def show_why(place: Place, target: str, *, is_json: bool) -> None:
         say_json(as_json(found))
     else:
         _say_run(found, place)
+
+
+def offer_of_proof(item_id: str, place: Place) -> str:
+    """Return what to do before a rule in the shadow is made active."""
+    return f"See what it would change in past runs:\n  seasoned memory prove {one_line(item_id)}{place_options(place) or ''}"
 
 
 async def show_learnt(place: Place, since: str, *, is_json: bool) -> None:
@@ -110,7 +115,7 @@ def _outcome_text(use: Use) -> str:
     return f"it went {use.outcome:.2f} of 1 ({use.outcome_from or 'said'}{by})"
 
 
-def _say_item(why: Why, *, is_short: bool = False) -> None:
+def _say_item(why: Why, *, is_short: bool = False, offer: str = "") -> None:
     say(f"[{one_line(why.item_id)}] {one_line(why.says, LINE_CHARS) or '(its words were forgotten)'}")
     facts = [why.kind, why.state, f"from {why.source}" if why.source else None, f"by {one_line(why.author, 60)}" if why.author else None]
     facts += [f"trust: {why.trust}" if why.trust else None, when_text(why.created_at) if why.created_at else None]
@@ -129,6 +134,8 @@ def _say_item(why: Why, *, is_short: bool = False) -> None:
     for use in why.uses:
         became = use.items[0].arm if use.items else "?"
         say(f"  run {one_line(use.trace_id)} ({when_text(use.at)}): {became}; {_outcome_text(use)}")
+    if offer and why.state == "shadow":
+        tell(offer)
 
 
 def _evidence_lines(evidence: Sequence[Evidence]) -> list[str]:

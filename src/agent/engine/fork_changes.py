@@ -17,7 +17,7 @@ from agent.models.trace import Step
 from agent.storage.protocols import MemoryCurator
 from agent.tools.invoke import to_text
 
-CHANGES = ("task", "messages", "system_prompt", "model", "tools", "memory", "exclude_memory", "result")
+CHANGES = ("task", "messages", "system_prompt", "model", "tools", "memory", "exclude_memory", "include_memory", "result")
 """What can be changed about a run where it is forked."""
 MAX_RESULT_CHARS = 1_000_000
 """Characters of an edited tool result."""
@@ -90,19 +90,21 @@ def _tools(shop: Shop, given: Any) -> dict[str, Any]:
 
 
 async def _memory(shop: Shop, state: RunState, changes: Mapping[str, Any], uid: str | None) -> dict[str, Any]:
-    """Return what memory is taken to have given: `memory` in its place, without what `exclude_memory` names."""
-    if "memory" not in changes and "exclude_memory" not in changes:
+    """Return what memory is taken to have given: `memory` in its place, without what `exclude_memory` names, and with `include_memory` besides."""
+    if not {"memory", "exclude_memory", "include_memory"} & changes.keys():
         return {}
     given, excluded = changes.get("memory"), _ids(changes.get("exclude_memory"), "exclude_memory")
+    included = _list(changes.get("include_memory") or [], "include_memory")
     if "memory" in changes and (given is None or given is False):
-        if excluded:
-            raise BadInput(f"memory={given} drops all of it: exclude_memory goes with what memory gave, or with a list")
+        if excluded or included:
+            raise BadInput(f"memory={given} drops all of it: exclude_memory and include_memory go with what memory gave, or with a list")
         return {"memory": None}
     read = state.memory
     if "memory" not in changes and read is None:
         raise BadInput("memory was not read yet where the run is forked: fork at its memory_read step, or after it")
     known, advice = _known(read), _advice(read) if "memory" not in changes else {}
     items = list(known.values()) if "memory" not in changes else [await _item(shop, known, item, uid) for item in _list(given)]
+    items += [item for one in included if _id_of(item := await _item(shop, known, one, uid)) not in map(_id_of, items)]
     for item_id in excluded:
         if item_id not in known and item_id not in _tools_of(advice) and not any(_id_of(item) == item_id for item in items):
             raise BadInput(f"memory gave the run nothing with the id {item_id!r}; it gave {', '.join([*_tools_of(advice), *known]) or 'nothing'}")
@@ -119,9 +121,9 @@ def _ids(given: Any, what: str) -> list[str]:
     return list(given)
 
 
-def _list(given: Any) -> list[Any]:
+def _list(given: Any, what: str = "memory") -> list[Any]:
     if not isinstance(given, list | tuple):
-        raise BadInput(f"memory must be None or a list of experiences, skills or ids of them, not {given!r:.100}")
+        raise BadInput(f"{what} must be None or a list of experiences, skills or ids of them, not {given!r:.100}")
     return list(given)
 
 

@@ -35,6 +35,10 @@ class ArmRunner(AgentRunner):
         elif self._shop.memory is not None and arm == "random":
             self._shop.memory = OtherTask(self._shop.memory, tasks, seed)
 
+    def stop_learning(self) -> None:
+        """From here on nothing is learnt from what shows itself in a run."""
+        self._shop.learning = None
+
 
 class Placebo:
     """Tells text that has nothing to do with the task; of how many tokens, is given by the task."""

@@ -7,6 +7,7 @@ from agent.core.wording import wording
 from agent.errors import OutputInvalid
 from agent.evals.scorers import MAX_WHY_CHARS, Finished, Judge, Score
 from agent.runner import AgentRunner
+from agent.tools.json_text import encode_json
 
 MAX_SHOWN_CHARS = 50_000
 """Characters of an answer, a task, or what was expected, that a judge is shown."""
@@ -29,6 +30,7 @@ def judge_of(runner: AgentRunner, model: str, *, uid: str, language: str = "en",
             language,
             task=_shown(run.task),
             expected=_shown(str(run.expected) if run.expected is not None else "–"),
+            calls=_shown("\n".join(f"{name} {encode_json(arguments).decode()}" for name, arguments in run.calls) or "–"),
             answer=_shown(run.answer),
             rubric=rubric or wording("judge_rubric", language),
         )

@@ -65,9 +65,8 @@ def difference_of(first: Table, second: Table) -> Estimate | None:
     if len(seeds) == 1 and {value for pair in flat for value in pair} <= {0.0, 1.0}:
         both = [flat.count(kind) for kind in ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0))]
         return Estimate(interval=paired_shares(*both), tasks=len(pairs), pairs=len(flat), method="Newcombe, paired")
-    if len({a - b for a, b in flat}) == 1 and flat[0][0] - flat[0][1] in (-1.0, 0.0, 1.0):  # of which a bootstrap would be certain
-        counts = _alike(flat, len(pairs))
-        return Estimate(interval=paired_shares(*counts), tasks=len(pairs), pairs=len(flat), method="Newcombe, paired, each task once")
+    if len({round(a - b, 9) for a, b in flat}) == 1:  # of which a bootstrap would be certain
+        return Estimate(interval=_of_alike(flat, len(pairs)), tasks=len(pairs), pairs=len(flat), method="Newcombe, paired, each task once")
     return mean_of({task: {seed: a - b for seed, (a, b) in row.items()} for task, row in pairs.items()})
 
 
@@ -110,20 +109,20 @@ def mcnemar(first: int, second: int) -> float:
     return min(1.0, 2 * tail)
 
 
-def verdict_of(estimate: Estimate | None) -> str:
-    """Return in words what a difference says: better, worse, none to speak of, or not yet known."""
+def verdict_of(estimate: Estimate | None, *, of: str = "tasks") -> str:
+    """Return in words what a difference says: better, worse, none to speak of, or not yet known. `of` is what is counted."""
     if estimate is None:
         return "not yet known (n=0)"
     found, n = estimate.interval, estimate.tasks
     if n < MIN_TASKS:
-        return f"not yet known (n={n} tasks, at least {MIN_TASKS})"
+        return f"not yet known (n={n} {of}, at least {MIN_TASKS})"
     if found.low > 0:
         return "better"
     if found.high < 0:
         return "worse"
     if found.low > -NEGLIGIBLE and found.high < NEGLIGIBLE:
         return f"no difference of {NEGLIGIBLE * 100:.0f} points or more"
-    return f"not yet known (n={n} tasks{_more(found, n)})"
+    return f"not yet known (n={n} {of}{_more(found, n)})"
 
 
 def _more(found: Interval, tasks: int) -> str:
@@ -134,13 +133,13 @@ def _more(found: Interval, tasks: int) -> str:
     return f", about {math.ceil(tasks * (half / found.estimate) ** 2) - tasks} more if it stays like this"
 
 
-def _alike(flat: Sequence[tuple[float, float]], tasks: int) -> tuple[int, int, int, int]:
-    """Return the counts of `paired_shares` where all pairs differ by the same, as if each task were one pair."""
+def _of_alike(flat: Sequence[tuple[float, float]], tasks: int) -> Interval:
+    """Return the interval of pairs that all differ by the same, as if each task were one pair of the nearest outcomes of 0 or 1."""
     by = flat[0][0] - flat[0][1]
-    if by:
-        return (0, tasks, 0, 0) if by > 0 else (0, 0, tasks, 0)
-    right = round(tasks * fmean(a for a, _ in flat))
-    return right, 0, 0, tasks - right
+    changed = round(abs(by) * tasks)
+    right = round((tasks - changed) * fmean(min(pair) for pair in flat))
+    found = paired_shares(right, changed if by > 0 else 0, changed if by < 0 else 0, tasks - changed - right)
+    return Interval(by, min(by, found.low), max(by, found.high))
 
 
 def _joined(a: float, b: float, phi: float) -> float:

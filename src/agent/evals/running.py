@@ -146,6 +146,8 @@ class Evaluation:
             for position, task in enumerate(stream.tasks):
                 if position in done:
                     continue
+                if task.split == "held_out":
+                    runner.stop_learning()
                 cell = await self._cell(runner, stream, position, begun.popleft() if begun else None)
                 failed.append(cell)
                 if cell.error is None:
@@ -200,7 +202,10 @@ class Evaluation:
         is_corrected = False
         if task.split == "train" and stream.arm in LEARNING:
             may_correct = _draw(self.setting.digest, stream.seed, task.task_id, "correct") < self.options.corrections
-            is_corrected = await teach(runner, finished, task, score, by=f"{AUTHOR}:{self.setting.name}", may_correct=may_correct)
+            by = f"{AUTHOR}:{self.setting.name}"
+            is_corrected = await teach(runner, finished, task, score, by=by, uid=stream.uid, may_correct=may_correct)
+        elif stream.arm in LEARNING:  # what showed itself in it is not learnt from either
+            await self.store.traces.update_trace(trace.trace_id, learnt=steps[-1].sequence)
         return Cell(
             arm=stream.arm,
             seed=stream.seed,

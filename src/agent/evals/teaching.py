@@ -5,31 +5,37 @@ from typing import Any
 
 from agent.evals.scorers import PASS, Finished, Score
 from agent.evals.tasks import Task
+from agent.models.payloads import OutcomeGiven
 from agent.models.trace import Step
 from agent.runner import AgentRunner
 
 
-async def teach(runner: AgentRunner, run: Finished, task: Task, score: Score, *, by: str, may_correct: bool) -> bool:
-    """Record a run's score as its outcome and, where it is wrong, the correction that the set has; return whether that is on the record.
+async def teach(runner: AgentRunner, run: Finished, task: Task, score: Score, *, by: str, uid: str, may_correct: bool) -> bool:
+    """Record a run's score as its outcome and, where it is wrong, the correction that the set has; return whether there is one on the record.
 
-    What is on the record already is not said twice.
+    What is on the record already is not said twice. Returns when memory has learnt from it, so that the next run may profit.
     """
     if score.value is None:
         return False
-    if not may_correct or score.value >= PASS or (task.correction is None and task.corrected is None):
-        return False
+    if not _has_said(run.steps, "outcome", by):
+        await runner.feedback.outcome(run.trace_id, OutcomeGiven(value=score.value, by=by, signal="score"), uid=uid)
+    is_corrected = may_correct and score.value < PASS and await _correct(runner, run, task, by, uid)
+    if runner.memory is not None:
+        await runner.memory.learn(run.trace_id, uid=uid)
+    return is_corrected
+
+
+async def _correct(runner: AgentRunner, run: Finished, task: Task, by: str, uid: str) -> bool:
     target = _target(run.steps, task)
-    if target is None:
+    if target is None or (task.correction is None and task.corrected is None):
         return False
-    if not _has_feedback(run.steps, by):
-        await runner.add_feedback(run.trace_id, target.step_id, "correction", task.correction or "", by=by, corrected=task.corrected)
+    if not _has_said(run.steps, "feedback", by):
+        await runner.add_feedback(run.trace_id, target.step_id, "correction", task.correction or "", by=by, corrected=task.corrected, uid=uid)
     return True
 
 
-def _has_feedback(steps: Sequence[Step], by: str) -> bool:
-    """Return whether it was said before, and all of it: a crash may have cut off what follows from it, which saying it again finishes."""
-    said = {step.step_id for step in steps if step.step_type == "feedback" and step.data.get("by") == by}
-    return any(step.step_type == "memory_write" and said & set(step.parent_ids) for step in steps)
+def _has_said(steps: Sequence[Step], step_type: str, by: str) -> bool:
+    return any(step.step_type == step_type and step.data.get("by") == by for step in steps)
 
 
 def _target(steps: Sequence[Step], task: Task) -> Step | None:
