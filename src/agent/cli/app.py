@@ -6,11 +6,24 @@ from typing import Annotated
 
 import typer
 
-<<<<<<< HEAD
-from agent.cli.commands import approvals, chat, database, distilling, doctor, evals, feedback, forking, memory, run, runs, skills, step, stopping, tools
-=======
-from agent.cli.commands import approvals, chat, database, doctor, evals, feedback, forking, memory, proving, run, runs, skills, step, stopping, tools
->>>>>>> 963725a (Look into past runs with an item of memory and without it, and show what is otherwise)
+from agent.cli.commands import (
+    approvals,
+    chat,
+    database,
+    distilling,
+    doctor,
+    evals,
+    feedback,
+    forking,
+    memory,
+    proving,
+    run,
+    runs,
+    skills,
+    step,
+    stopping,
+    tools,
+)
 
 app = typer.Typer(
     name="seasoned",
