@@ -42,6 +42,13 @@ PROMISES = {
     "memory-is-linked": "The model calls that saw a memory rest on its step.",
     "events-have-ids": "Every event names its trace, and its step where there is one.",
     "last-answer": "At the limit one last answer without tools is asked for, outside the budget.",
+    # it learns
+    "words-are-told": "What a person said of a run is told to the next one that it fits, and leads back to the step and the person.",
+    "decisions-are-feedback": "A person's refusal or edit of a call is learnt from without being asked twice.",
+    "returning-says-nothing": "A tool that returned and a run that ended teach nothing.",
+    "learnt-once": "What a crash left unlearnt is learnt by whoever comes next, once.",
+    "nobody-elses-words": "Another uid's words never reach a prompt, however many there are.",
+    "taken-back": "What was said can be taken back and given again, and what was learnt of it follows.",
 }
 
 
