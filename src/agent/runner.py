@@ -26,7 +26,7 @@ from agent.errors import BadInput
 from agent.events import AgentEvent
 from agent.llm.contract import LLMCall
 from agent.memory.memory import Memory
-from agent.memory.wishes import checked_wishes
+from agent.memory.wishes import check_withholding, checked_wishes
 from agent.models.approval import Approval
 from agent.storage.protocols import MemoryStore, StateStore, TraceStore
 from agent.storage.unicode import is_unicode
@@ -86,6 +86,7 @@ class AgentRunner:
     async def _asked_of_memory(self, enable_memory: bool | None, memory: Any, uid: str | None) -> dict[str, Any]:
         """Return whether a run reads memory, and what it asks of it."""
         is_on = bool(self.config.enable_memory if enable_memory is None else enable_memory) and self.memory_store is not None
+        check_withholding(self.config)
         wishes = {} if memory is None else await checked_wishes(memory, self.memory_store, uid=tenant(uid), is_on=is_on)
         return {"enable_memory": is_on, "memory": wishes}
 

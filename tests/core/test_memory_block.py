@@ -82,3 +82,12 @@ def test_draws_are_spread_evenly_and_those_of_two_names_apart() -> None:
 
     assert abs(sum(one) - 3_000) < 200
     assert abs(sum(a and b for a, b in zip(one, other, strict=True)) - 900) < 150
+
+
+def test_where_all_is_too_long_skills_are_cut_and_what_was_learnt_stands() -> None:
+    skills, rules = [Skill.create("s", "long", "d", "x" * 5_000)], [Experience.create("s", "", "name the day", experience_id="e1")]
+    block = block_of(skills, rules, language="en", placement="user", max_chars=300, max_rule_chars=100, advice="[c-1] use a.")
+
+    assert len(block) < 450
+    assert "more characters are not shown" in block
+    assert block.endswith("- [c-1] use a.\n- [e1] name the day\n</memory>")

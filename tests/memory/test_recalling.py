@@ -5,10 +5,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.memory.telling import LOOK, SCOPE, TASK, UID, Told, arms, case, rule
 
 from agent.config import AgentConfig
 from agent.core.chance import chance
+from agent.ids import new_id
 from agent.memory.memory import Memory
 from agent.models.learning import Use, Used
 from agent.models.memory import Skill
@@ -245,3 +248,17 @@ def _as_learning(memories: LearningStore, fails: Callable[[], Awaitable[Any]]) -
     for name in names:
         setattr(note, name, getattr(memories, name))
     return note
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    task=st.text(st.characters(codec=None, exclude_categories=[]), max_size=80),
+    condition=st.text(st.characters(codec=None, exclude_categories=["Cs"]), max_size=80),
+)
+async def test_no_task_and_no_words_make_memory_fail(task: str, condition: str, memories: LearningStore) -> None:
+    await memories.add_experience(rule(condition, task.encode("utf-8", "replace").decode()))
+    await memories.add_cases([case(len(task), task=condition)])
+    read = await Memory(memories, None, AgentConfig(agent_type="clerk")).recall(_trace(new_id()), Input(task=task, tools=["look_up_card"]))
+
+    assert read.error is None
+    assert read.unrecorded is None

@@ -4,11 +4,14 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.memory.telling import LOOK, SCOPE, UID, Told, arms, case, rule, tools
+from tests.memory.telling import LOOK, SCOPE, TASK, UID, Told, arms, case, rule, tools
 
 from agent.config import AgentConfig
 from agent.errors import BadInput, ExperienceNotFound
+from agent.memory.memory import Memory
 from agent.models.memory import Skill
+from agent.models.payloads import Input
+from agent.models.trace import Trace
 from agent.runner import AgentRunner
 from agent.storage.learning_port import LearningStore
 from agent.testing.listening import collect
@@ -61,6 +64,19 @@ async def test_to_ask_memory_for_items_in_a_run_without_memory_is_refused(told: 
     await memories.add_experience(rule("a new card", "ask for the name", experience_id="a1"))
     with pytest.raises(BadInput, match="reads none"):
         await told.one(memory={"pinned": ["a1"]}, enable_memory=False)
+
+
+@pytest.mark.parametrize("withhold", [1.0, -0.1, float("nan")])
+async def test_a_share_that_is_none_is_refused(withhold: float, told: Told) -> None:
+    with pytest.raises(BadInput, match="withhold"):
+        await told.one(config={"withhold": withhold})
+
+
+async def test_a_first_step_that_anybody_wrote_stops_no_run(memories: LearningStore) -> None:
+    trace = Trace.create(trace_id="run", mode="agent", task=TASK, agent_type="clerk", uid=UID)
+    read = await Memory(memories, None, AgentConfig()).recall(trace, Input(task=TASK, memory={"pinned": 5, "excluded": [["x"], 7]}))
+
+    assert read.error is None
 
 
 # ---- embeddings

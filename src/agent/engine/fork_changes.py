@@ -141,7 +141,8 @@ def _advice(read: said.MemoryRead | None) -> dict[str, Any]:
 
 def _tools_of(advice: Mapping[str, Any]) -> list[str]:
     """Return the ids of what advice is about, one for each tool."""
-    return [str(record.get("item_id")) for record in advice.get("records", ()) if isinstance(record, dict)]
+    records = advice.get("records")
+    return [str(record.get("item_id")) for record in records if isinstance(record, dict)] if isinstance(records, list) else []
 
 
 def _id_of(item: Experience | Skill) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from agent.config import AgentConfig
 from agent.core.advice import ABSTAINED, advise, is_item_id
 from agent.core.chance import chance
-from agent.core.estimate import text_tokens
+from agent.core.estimate import CHARS_PER_TOKEN, text_tokens
 from agent.core.memory_block import line_of
 from agent.core.probation import PROBATION_SHARE
 from agent.memory.finding import Findings, Wanted
@@ -150,7 +150,8 @@ def _rules(found: Findings, wanted: Wanted, config: AgentConfig, chances: Chance
     """Return the rules that are told, and what became of each. What is withheld takes the room that it would have had."""
     pinned = [item for item in found.pinned if isinstance(item, Experience)]
     told, used = list(pinned), [Used(item_id=rule.experience_id, kind="rule", rank=rank, score=1.0) for rank, rule in enumerate(pinned)]
-    room = Room(config.memory_limit - len(pinned), config.memory_max_tokens - sum(_tokens(rule, config) for rule in pinned))
+    tokens = min(config.memory_max_tokens, config.memory_max_chars / CHARS_PER_TOKEN)
+    room = Room(config.memory_limit - len(pinned), tokens - sum(_tokens(rule, config) for rule in pinned))
     for one in found.experiences:
         rule = _rule(one.item)
         if is_item_id(rule.experience_id) or any(rule.experience_id == other.experience_id for other in pinned):

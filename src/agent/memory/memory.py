@@ -13,6 +13,7 @@ from agent.memory.finding import Sources, Wanted, scopes_of
 from agent.memory.learning import Learner
 from agent.memory.likeness import Likeness
 from agent.memory.recalling import recall
+from agent.memory.wishes import ids_in
 from agent.models.message import task_text
 from agent.models.payloads import Input, MemoryRead
 from agent.models.trace import Trace
@@ -52,8 +53,8 @@ class Memory:
             scopes=scopes_of(scope, asked.project),
             uid=trace.uid,
             tools=tuple(asked.tools or ()),
-            pinned=tuple(asked.memory.get("pinned", ())),
-            excluded=frozenset(asked.memory.get("excluded", ())),
+            pinned=ids_in(asked.memory, "pinned"),
+            excluded=frozenset(ids_in(asked.memory, "excluded")),
         )
         return await recall(self._sources, wanted, asked)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.config import AgentConfig
 from agent.core.advice import is_item_id
 from agent.errors import BadInput, ExperienceNotFound
 from agent.storage.protocols import MemoryCurator, MemoryStore
@@ -33,6 +34,22 @@ async def checked_wishes(given: Any, memories: MemoryStore | None, *, uid: str, 
         raise BadInput("memory was asked for items by their ids, and this runner's memory store cannot look any up: leave `memory` out, or give it a store")
     await _check_there(asked, memories, uid)
     return asked
+
+
+def ids_in(kept: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return the ids in a list that a run's first step keeps: anybody may have written that."""
+    ids = kept.get(name)
+    return tuple(item for item in ids if isinstance(item, str)) if isinstance(ids, list | tuple) else ()
+
+
+def check_withholding(config: AgentConfig) -> None:
+    """Return where the shares that are held back can be used.
+
+    Raises:
+        BadInput: says which cannot.
+    """
+    if not 0 <= config.withhold < 1:
+        raise BadInput(f"withhold must be a share from 0 to below 1, not {config.withhold!r}: enable_memory=False tells a run nothing at all")
 
 
 async def _check_there(asked: Mapping[str, Sequence[str]], memories: MemoryCurator, uid: str) -> None:
