@@ -128,7 +128,7 @@ async def test_a_name_that_the_run_was_not_told_of_is_refused(results: Any, stor
 
     (result,) = await results(use("secrets"))
 
-    assert "'secrets' is not one of" in result
+    assert result == "There is no skill 'secrets' here. There are: invoices."
 
 
 async def test_another_uids_skill_is_neither_told_nor_read(make: Any, store: Store) -> None:

@@ -105,11 +105,16 @@ def test_words_of_any_kind_stay_one_line_each(tmp_path: Path) -> None:
 
 
 def test_very_much_evidence_is_cut_in_the_metadata_and_whole_in_the_file(tmp_path: Path) -> None:
-    write_folder(distill([learnt("task", f"Rule {number}.", number) for number in range(400)], name="many"), tmp_path)
+    write_folder(
+        distill(
+            [learnt("task", f"Rule {number}.", number, evidence=tuple(f"{STEP}{number}{step}" for step in range(10))) for number in range(200)], name="many"
+        ),
+        tmp_path,
+    )
 
     assert skills_ref.validate(tmp_path / "many") == []
     assert skills_ref.read_properties(tmp_path / "many").metadata["seasoned-evidence"].endswith(" …")
-    assert (tmp_path / "many" / "references" / "evidence.md").read_text().count(STEP) == 400
+    assert (tmp_path / "many" / "references" / "evidence.md").read_text().count(STEP) == 2_000
 
 
 LAYOUT = {"name": "Good Invoices", "description": "How invoices are written here.", "sections": [{"title": "## Tax", "rules": [2, 4, 2, 99, "1"]}]}

@@ -1,10 +1,14 @@
 """What the program says to a model of skills."""
 
 EN = {
-    "use_skill": "Read how something is done. Call this first where a skill's description (under Skills, in what was learnt) fits the task, then follow it.",
-    "use_skill_name": "the skill's name",
-    "read_skill_file": "Read a file that belongs to a skill, where the skill's text says so.",
-    "read_skill_file_path": "as the skill names it, such as references/details.md",
+    "use_skill": (
+        "Read how something is done. Call this first where a skill's description (under Skills, in what was learnt) fits the task, then follow it.\n\n"
+        "Args:\n    name: the skill's name"
+    ),
+    "read_skill_file": (
+        "Read a file that belongs to a skill, where the skill's text says so.\n\n"
+        "Args:\n    name: the skill's name\n    path: as the skill names it, such as references/details.md"
+    ),
     "skill_files": "[Files of this skill, for read_skill_file: {files}]",
     "skill_unknown": "There is no skill {name!r} here. There are: {known}.",
     "skill_gone": "The skill {name!r} was taken out of use. Go on without it.",
@@ -13,10 +17,10 @@ EN = {
     "skill_no_files": "none",
 }
 ZH = {
-    "use_skill": "阅读某件事的做法。如果某个技能的描述(见所学内容中的“技能”)符合任务,请先调用此工具,再按其内容执行。",
-    "use_skill_name": "技能的名称",
-    "read_skill_file": "读取属于某个技能的文件;仅在技能的正文提到该文件时使用。",
-    "read_skill_file_path": "技能正文中所写的路径,例如 references/details.md",
+    "use_skill": "阅读某件事的做法。如果某个技能的描述(见所学内容中的“技能”)符合任务,请先调用此工具,再按其内容执行。\n\nArgs:\n    name: 技能的名称",
+    "read_skill_file": (
+        "读取属于某个技能的文件;仅在技能的正文提到该文件时使用。\n\nArgs:\n    name: 技能的名称\n    path: 技能正文中所写的路径,例如 references/details.md"
+    ),
     "skill_files": "[此技能的文件,可用 read_skill_file 读取:{files}]",
     "skill_unknown": "此处没有名为 {name!r} 的技能。现有:{known}。",
     "skill_gone": "技能 {name!r} 已停用,请在没有它的情况下继续。",

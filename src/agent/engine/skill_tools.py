@@ -30,7 +30,11 @@ SHOWN_SKILLS = 30
 
 def skill_schemas(shop: Shop, state: RunState) -> list[dict[str, Any]]:
     """Return what a model is offered, once memory told the run of skills that are read on demand."""
-    return [tool.to_schema() for name in SKILL_TOOLS if (tool := skill_tool(shop, state, name)) is not None]
+    asked = state.input
+    if asked is None or not shop.config.offer_skills or not hasattr(shop.memories, "get"):
+        return []
+    names = list(_told(state))
+    return [_schema_of(tool, names, asked.language) for tool in SKILL_TOOLS if names and tool not in shop.tools]
 
 
 def skill_tool(shop: Shop, state: RunState, name: str) -> Tool | None:
@@ -38,29 +42,33 @@ def skill_tool(shop: Shop, state: RunState, name: str) -> Tool | None:
     asked, told = state.input, _told(state)
     if not told or asked is None or name in shop.tools or not shop.config.offer_skills or not isinstance(shop.memories, MemoryCurator):
         return None
-    reader = SkillReader(shop.memories, {skill.name: skill.skill_id for skill in told}, asked.language)
-    tool = _tool_of(name, tuple(reader.ids), asked.language)
-    is_untrusted = any(isinstance(skill.folder, SkillFolder) and skill.folder.trust == "web" for skill in told)
-    return replace(tool, function=_function_of(name, reader), is_untrusted=is_untrusted)
+    reader = SkillReader(shop.memories, {name: one["skill_id"] for name, one in told.items()}, asked.language)
+    is_untrusted = any(one["folder"].get("trust") == "web" for one in told.values())
+    return replace(_tool_of(name, asked.language), function=_function_of(name, reader), is_untrusted=is_untrusted)
 
 
-def _told(state: RunState) -> list[Skill]:
-    """Return the skills that this run was told of by name; of two with one name the first."""
-    given = state.memory.skills if state.memory is not None else []
-    found: dict[str, Skill] = {}
-    for skill in (Skill.from_dict(data) for data in given if isinstance(data.get("folder"), dict)):
-        found.setdefault(skill.name, skill)
-    return list(found.values())
+def _told(state: RunState) -> dict[str, dict[str, Any]]:
+    """Return the skills that this run was told of by name, as its step has them; of two with one name the first."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in state.memory.skills if state.memory is not None else ():
+        if isinstance(one.get("folder"), dict) and isinstance(name := one.get("name"), str) and isinstance(one.get("skill_id"), str):
+            found.setdefault(name, one)
+    return found
 
 
-@lru_cache(maxsize=64)
-def _tool_of(name: str, skills: tuple[str, ...], language: str) -> Tool:
-    """Return a tool that names the skills which there are; its function reads nothing."""
-    properties: dict[str, Any] = {"name": {"type": "string", "description": wording("use_skill_name", language), "enum": list(skills)}}
-    if name == READ_SKILL_FILE:
-        properties["path"] = {"type": "string", "description": wording("read_skill_file_path", language)}
-    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-    return ToolRegistry().add(name, schema, _function_of(name, None), description=wording(name, language), effect="read")
+def _schema_of(tool: str, skills: list[str], language: str) -> dict[str, Any]:
+    """Return a tool's schema that names the skills which there are."""
+    schema = _tool_of(tool, language).to_schema()
+    schema["function"]["parameters"]["properties"]["name"]["enum"] = skills
+    return schema
+
+
+@lru_cache(maxsize=16)
+def _tool_of(name: str, language: str) -> Tool:
+    """Return a tool whose function reads nothing."""
+    function = _function_of(name, None)
+    function.__doc__ = wording(name, language)
+    return ToolRegistry().register(function, name=name, effect="read")
 
 
 def _function_of(tool: str, reader: "SkillReader | None") -> Callable[..., Awaitable[str]]:

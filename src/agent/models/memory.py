@@ -73,6 +73,12 @@ class Experience(Value, frozen=True, kw_only=True):
         return f"{self.condition}: {self.rule}" if self.condition else self.rule
 
 
+EXPERIENCES_KEY, EVIDENCE_KEY = "seasoned-experiences", "seasoned-evidence"
+"""Keys of a skill's metadata: ids of the experiences that it was made of, and of the steps that these rest on, with blanks between."""
+EVIDENCE_PATH = "references/evidence.md"
+"""The file in which all of that stands, rule by rule."""
+
+
 class SkillFile(Value, frozen=True):
     """A file beside a skill's text. `path` is relative, with slashes, and never leads upward."""
 

@@ -7,22 +7,21 @@ from agent.core.likeness import normal
 from agent.core.text import query_tokens
 from agent.core.wording import wording
 from agent.errors import BadInput
-from agent.models.memory import Experience, Skill, SkillFile, SkillFolder
+from agent.models.memory import EVIDENCE_KEY, EVIDENCE_PATH, EXPERIENCES_KEY, Experience, Skill, SkillFile, SkillFolder
 from agent.models.value import Value
 from agent.skills.reading import MAX_METADATA_CHARS, TRUST_KEY, with_id
 from agent.skills.rules import MAX_DESCRIPTION_CHARS, slug
 
 LIKE = 0.5
 """Share of the words of two conditions that both have (Jaccard), from which on their rules stand in one section."""
-MAX_EXPERIENCES = 500
-"""Experiences that one skill is made of at most."""
+MAX_EXPERIENCES = 200
+"""Experiences that one skill is made of at most: their ids have room in its metadata."""
 MAX_TITLE_CHARS = 120
 MAX_SHOWN_CONDITIONS = 5
 """Conditions that a description or a title names."""
 NAME_CHARS = 40
-EVIDENCE_PATH = "references/evidence.md"
-EXPERIENCES_KEY, EVIDENCE_KEY, AUTHORS_KEY, MODEL_KEY = "seasoned-experiences", "seasoned-evidence", "seasoned-authors", "seasoned-ordered-by"
-"""Keys of the metadata: ids of experiences, ids of steps, people, and the model that put the rules into order."""
+AUTHORS_KEY, MODEL_KEY = "seasoned-authors", "seasoned-ordered-by"
+"""Further keys of the metadata: people, and the model that put the rules into order."""
 
 
 class Rule(Value, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import msgspec
 from agent.clock import as_utc, from_ms, to_ms
 from agent.errors import BadInput
 from agent.models.learning import Case
-from agent.models.memory import Experience, MemoryState, Skill
+from agent.models.memory import EVIDENCE_PATH, EXPERIENCES_KEY, Experience, MemoryState, Skill
 from agent.models.trace import sequence_of
 from agent.models.value import Value, replace
 from agent.storage.unicode import is_unicode
@@ -164,8 +164,11 @@ def origins_of(item: Item) -> frozenset[str]:
         return frozenset({item.trace_id})
     if isinstance(item, Experience):
         return frozenset(map(origin_of, item.evidence))
-    metadata = "\n".join(item.folder.metadata.values()) if item.folder else ""
-    return frozenset(_ID.findall(f"{metadata}\n{item.description}\n{item.content}")[:MAX_CITED])
+    if not item.folder:
+        return frozenset(_ID.findall(f"{item.description}\n{item.content}")[:MAX_CITED])
+    metadata, evidence = item.folder.metadata, [file.data.decode(errors="replace") for file in item.folder.files if file.path == EVIDENCE_PATH]
+    cited = _ID.findall("\n".join([*metadata.values(), item.description, item.content, *evidence]))[:MAX_CITED]
+    return frozenset([*cited, *metadata.get(EXPERIENCES_KEY, "").split()[:MAX_CITED]])
 
 
 def origin_of(evidence: str) -> str:
