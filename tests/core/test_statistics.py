@@ -180,3 +180,12 @@ def test_fewer_withheld_and_smaller_lifts_take_longer() -> None:
     assert runs_needed(0.2, base=0.4, withheld=0.05) > runs_needed(0.2, base=0.4, withheld=0.1) > runs_needed(0.2, base=0.4, withheld=0.5)
     assert runs_needed(0.05, base=0.4, withheld=0.1) > runs_needed(0.2, base=0.4, withheld=0.1)
     assert runs_needed(0.2, base=1.0, withheld=0.1) == runs_needed(0.2, base=0.3, withheld=0.0) == 0
+
+
+def test_a_surer_interval_is_wider() -> None:
+    part = arms(45, 50, 5, 10)
+    widths = [found.high - found.low for confidence in (0.8, 0.95, 0.99) if (found := difference([part], confidence=confidence)) is not None]
+
+    assert len(widths) == 3
+    assert widths == sorted(widths)
+    assert wilson(10, 20, confidence=0.9).high == pytest.approx(0.673, abs=1e-3)  # 1.6449 standard errors

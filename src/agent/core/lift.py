@@ -7,7 +7,6 @@ that everybody would have been told, nor one that merely completed, says anythin
 from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
 from math import ceil, fsum
-from statistics import fmean
 
 from agent.core.evalues import Trial
 from agent.core.probation import Standing, standing_after
@@ -135,8 +134,8 @@ def _judged(scope: str, uses: Sequence[Use], found: Sequence[Chance], interval: 
         scope=scope,
         told=len(told),
         withheld=len(withheld),
-        told_mean=fmean(told) if told else None,
-        withheld_mean=fmean(withheld) if withheld else None,
+        told_mean=_mean(told),
+        withheld_mean=_mean(withheld),
         unknown_told=sum(one.is_told and one.outcome is None for one in left),
         unknown_withheld=sum(not one.is_told and one.outcome is None for one in left),
         certain=sum(one.is_told and one.propensity >= 1 for one in found),
@@ -148,7 +147,7 @@ def _judged(scope: str, uses: Sequence[Use], found: Sequence[Chance], interval: 
         lift = replace(lift, estimate=interval.estimate, low=interval.low, high=interval.high, verdict=verdict)
     if lift.verdict != "not_known":
         return lift
-    share = fmean(1 - one.propensity for one in left) if left else USUAL_SHARE
+    share = _mean([1 - one.propensity for one in left]) or USUAL_SHARE
     told_or_not = told + withheld
     says = effective(fsum(told_or_not), len(told_or_not), fsum(outcome * outcome for outcome in told_or_not))
     return _with_need(lift, share, says / len(told_or_not) if told_or_not else 1.0)
@@ -176,3 +175,7 @@ def _with_need(lift: Lift, share: float, says: float) -> Lift:
 
 def _outcomes(found: Iterable[Chance], *, is_told: bool) -> list[float]:
     return [one.outcome for one in found if one.is_told == is_told and one.outcome is not None]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fsum(values) / len(values) if values else None

@@ -7,7 +7,6 @@ means as well; where outcomes were seen to vary less, each says as much as sever
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 
 from agent.models.value import Value
 
@@ -19,6 +18,9 @@ MIN_BETWEEN = 0.25
 
 CAUTION = 5
 """Outcomes of the largest possible variance that are added to those that were seen, before less is believed: a few may be alike by chance."""
+
+
+_QUANTILES = {0.975: 1.9599639845400536, 0.8: 0.8416212335729144}
 
 
 class Interval(Value, frozen=True):
@@ -177,7 +179,7 @@ def runs_needed(lift: float, *, base: float, withheld: float, power: float = POW
     mean = withheld * base + (1 - withheld) * with_it
     none = math.sqrt(mean * (1 - mean) * (1 / withheld + 1 / (1 - withheld)))
     some = math.sqrt(base * (1 - base) / withheld + with_it * (1 - with_it) / (1 - withheld))
-    return math.ceil(((_z(confidence) * none + NormalDist().inv_cdf(power) * some) / (with_it - base)) ** 2)
+    return math.ceil(((_z(confidence) * none + _quantile(power) * some) / (with_it - base)) ** 2)
 
 
 def _between_variance(items: Sequence[Noisy]) -> float:
@@ -191,4 +193,14 @@ def _between_variance(items: Sequence[Noisy]) -> float:
 
 
 def _z(confidence: float) -> float:
-    return NormalDist().inv_cdf(0.5 + confidence / 2)
+    return _quantile(0.5 + confidence / 2)
+
+
+def _quantile(share: float) -> float:
+    """Return the quantile of the standard normal distribution."""
+    known = _QUANTILES.get(share)
+    if known is not None:
+        return known
+    from statistics import NormalDist  # takes longer to load than all else here, and hardly anybody asks for another
+
+    return NormalDist().inv_cdf(share)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from statistics import fmean
+from math import fsum
 from typing import Any
 
 import agent.models.payloads as said
@@ -205,7 +205,7 @@ def _known(outcomes: Iterable[float | None]) -> list[float]:
 
 def _mean(outcomes: Iterable[float | None]) -> float | None:
     known = _known(outcomes)
-    return fmean(known) if known else None
+    return fsum(known) / len(known) if known else None
 
 
 def _of_case(case: Case) -> Evidence:
