@@ -137,3 +137,12 @@ async def test_a_chinese_run_asks_in_chinese(make: Any, store: Store) -> None:
 
     assert "只用一个 JSON 对象回答" in told_to(llm, 1)
     assert (learnt.rule, learnt.condition, learnt.kind) == ("用欧元。", "给客户开账单", "do")
+
+
+async def test_a_person_brings_a_models_words_out_of_the_shadow(make: Any, store: Store) -> None:
+    runner = make(llm=ScriptedLLM(["Paid.", json.dumps({**PROPOSED, "scope": "agent"}), "done"], by_calls=True), config={"extractor": "llm"})
+    learnt = await corrected(runner)
+    await runner.memory.credit.put_back(learnt, by="ada", uid="anonymous")
+    events = await collect(runner.run("Bill the clients"))
+
+    assert next(event.data["experience_ids"] for event in events if event.type == "memory_loaded") == [learnt]

@@ -14,7 +14,7 @@ from agent.core.subruns import usage_of
 from agent.core.telling import totals
 from agent.engine.engine import Engine
 from agent.engine.executing import in_doubt, stopped
-from agent.engine.log import as_trace_log, head_below, head_of
+from agent.engine.log import as_trace_log, head_below, head_of, is_to_be_learnt
 from agent.engine.shop import Shop
 from agent.errors import RunError, SequenceTaken, StoreError, TraceNotFound
 from agent.models.payloads import Payload, step_of
@@ -185,6 +185,8 @@ def _cancelling(shop: Shop, head: TraceHead, state: RunState, by: str | None) ->
     if not head.owner_is_alive:
         after_it = advance(state, Step(f"{head.trace.trace_id}/-", head.trace.trace_id, "cancelled", state.next_sequence, (), cancelled.to_data()))
         changes.update(owner=None, **totals(after_it))
+        if is_to_be_learnt(after_it):  # nobody is there to learn from it at once: the next who comes does
+            changes["signalled"] = head.next_sequence
         language = state.input.language if state.input is not None else "en"
         facts += [(in_doubt(call, head.owner, "cancel") if call in unsafe else stopped(call, language), after) for call in begun]
     unknown = begun if head.owner_is_alive else unsafe  # an owner that winds up will know better

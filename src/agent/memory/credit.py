@@ -22,6 +22,8 @@ MAX_REMEMBERED = 1_000
 """Scopes and owners of which it is kept at once who is on probation."""
 MAX_CASES = 1_000
 """Newest cases of a scope among which the tool of a piece of advice is looked for."""
+WAITING = ("shadow", "candidate")
+"""States of items that are looked up, and told to nobody until somebody says so."""
 QUARANTINE = "quarantine"
 """Who takes an item out of use where nobody did."""
 BEGIN_ANEW = frozenset({"edited", "state_set", "restored"})
@@ -102,19 +104,17 @@ class Credit:
         return done
 
     async def put_back(self, item_id: str, *, by: str | None = None, uid: str | None = None) -> Experience:
-        """Take the last closing of an item back, quarantine included, and return it; from now on it is judged by the runs to come.
+        """Put an item into use, and return it; from now on it is judged by the runs to come.
+
+        What waits in the shadow (quarantined, or worded by a model) is told from now on; of any other the last closing is taken back.
 
         Raises:
             ExperienceNotFound, BadInput: there is none, or nothing to take back.
         """
         found = await self.memories.get(item_id, uid=uid)
-        if found is None or found.state != "shadow" or not await self._was_quarantined(item_id, uid):
+        if found is None or found.state not in WAITING:
             return await self.memories.restore(item_id, by=by, uid=uid)
-        return await self.memories.set_state(item_id, "active", by=by, reason="put back", uid=uid)
-
-    async def _was_quarantined(self, item_id: str, uid: str | None) -> bool:
-        states = [change for change in await self.memories.history(item_id=item_id, uid=uid) if change["change"] == "state_set"]
-        return bool(states) and states[-1]["by"] == QUARANTINE
+        return await self.memories.set_state(item_id, "active", by=by, reason="put into use", uid=uid)
 
     async def on_probation(self, scope: str, *, uid: str | None) -> frozenset[str]:
         """Return the ids of items that the toss of a coin decides about.
