@@ -62,7 +62,7 @@ def test_unsure_it_tells_the_records_of_up_to_three_tools() -> None:
     advice = told(*[(case(tool, number=1), 0.8) for tool in "abcd"], (case("a", -1, number=2), 0.5))
 
     assert advice.form == "evidence"
-    assert advice.text.endswith("For requests like “task of b”: b worked 1 of 1; c worked 1 of 1; d worked 1 of 1.")
+    assert advice.text.endswith("For requests like “task of b”: b 25 % (worked 1 of 1); c 25 % (worked 1 of 1); d 25 % (worked 1 of 1).")
     assert all(WORTH_A_WORD <= record.share < FIRM for record in advice.records)
 
 
@@ -121,7 +121,7 @@ def test_arguments_are_told_where_several_runs_agree_on_what_somebody_wrote() ->
 
 def test_it_speaks_chinese() -> None:
     assert told((case("查询", task="我的卡在哪里"), 0.9), language="zh").text.endswith("对于类似“我的卡在哪里”的请求:使用 查询。成功 1 次。")
-    assert told((case("a"), 0.8), (case("b"), 0.8), language="zh").text.endswith("a 1 次中成功 1 次;b 1 次中成功 1 次。")
+    assert told((case("a"), 0.8), (case("b"), 0.8), language="zh").text.endswith("a 50%(1 次中成功 1 次);b 50%(1 次中成功 1 次)。")
 
 
 @given(CASES, st.randoms(use_true_random=False))

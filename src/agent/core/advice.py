@@ -11,11 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
+from agent.core.profiles import Seen, covering
 from agent.core.quoting import one_line
 from agent.core.wording import wording
 from agent.models.json_text import json_of
 from agent.models.learning import Advice, Case, Form, Found, ToolRecord
-from agent.models.value import Value
+from agent.models.value import Value, replace
 
 TELLING = 0.01
 """The weight, as a part of the heaviest, from which on a case is named among those that decided."""
@@ -63,6 +64,7 @@ class _Vote(Value, frozen=True):
     case: Case
     likeness: float
     weight: float
+    worth: float  # the weight that it would have if its task were this one
 
 
 ABSTAINED = Advice()
@@ -85,6 +87,7 @@ def advise(
     *,
     runs: Mapping[str, int],
     scope: str,
+    task: str = "",
     uid: str | None = None,
     offered: Collection[str] | None = None,
     trust_of: Callable[[Case], float] | None = None,
@@ -93,14 +96,15 @@ def advise(
     """Return what these cases come to; the order in which they are given does not matter.
 
     `runs` says how many runs each scope has had (a scope that it lacks: its cases do not age). Only tools that are `offered`
-    are named (None: any); cases of others still speak against certainty. `trust_of` takes the place of `TRUST`.
+    are named (None: any); cases of others still speak against certainty. `trust_of` takes the place of `TRUST`. Given the `task`,
+    tools whose cases together cover its words get more of what the votes give to all of them, others less.
 
     Source: kernel-weighted nearest neighbours (E. Nadaraya, 1964; G. Watson, 1964) with a prior vote for "unknown".
     """
     votes = _votes(found, runs, trust_of or trust)
     if not votes:
         return ABSTAINED
-    records = [record for record in _records(votes, scope, uid) if offered is None or record.tool in offered]
+    records = [record for record in _covering(task, votes, _records(votes, scope, uid)) if offered is None or record.tool in offered]
     case_ids = tuple(vote.case.case_id for vote in votes if vote.weight >= votes[0].weight * TELLING)
     if not records:
         return Advice(case_ids=case_ids)
@@ -128,9 +132,10 @@ def _votes(found: Sequence[Found], runs: Mapping[str, int], trust_of: Callable[[
         case = one.item
         if not isinstance(case, Case):
             continue
-        weight = weight_of(case, one.score, runs.get(case.scope, case.run_number) - case.run_number, trust_of(case))
+        age, trusted = runs.get(case.scope, case.run_number) - case.run_number, trust_of(case)
+        weight = weight_of(case, one.score, age, trusted)
         if weight > 0 and math.isfinite(weight):
-            votes[case.case_id] = _Vote(case, one.score, weight)
+            votes[case.case_id] = _Vote(case, one.score, weight, weight_of(case, 1.0, age, trusted))
     return sorted(votes.values(), key=lambda vote: (-vote.weight, vote.case.case_id))
 
 
@@ -146,6 +151,17 @@ def _records(votes: Sequence[_Vote], scope: str, uid: str | None) -> list[ToolRe
         near = [vote.case.sign for vote in those if vote.likeness >= nearest]
         records.append(ToolRecord(tool, min(_net(those) / total, 1.0), near.count(1), near.count(-1), item_id_of(scope, uid, tool)))
     return sorted(records, key=lambda record: (-record.share, record.tool))
+
+
+def _covering(task: str, votes: Sequence[_Vote], records: list[ToolRecord]) -> list[ToolRecord]:
+    """Return the records with their shares as the geometric mean of the votes and of how well the tool's cases cover the task; their sum stays."""
+    parts = covering(task, (Seen(vote.case.tool, vote.case.task, vote.worth) for vote in votes if vote.case.sign > 0))
+    means = [math.sqrt(record.share * parts.get(record.tool, 0.0)) for record in records]
+    whole, given = math.fsum(means), math.fsum(record.share for record in records)
+    if not whole:
+        return records
+    mixed = [replace(record, share=min(mean / whole * given, 1.0)) for record, mean in zip(records, means, strict=True)]
+    return sorted(mixed, key=lambda record: (-record.share, record.tool))
 
 
 def _sum(votes: Iterable[_Vote]) -> float:
@@ -192,11 +208,9 @@ def _text(form: Form, told: Sequence[ToolRecord], arguments: Mapping[str, Any], 
     head = f"[{first.item_id}] "
     if form == "evidence":
         records = [
-            wording("advice_record", language, tool=_name(one.tool), worked=one.worked, tried=one.worked + one.failed)
+            wording("advice_record", language, tool=_name(one.tool), share=round(100 * one.share), worked=one.worked, tried=one.worked + one.failed)
             for one in told
-            if one.worked + one.failed
         ]
-        records = records or [_name(one.tool) for one in told]
         return head + wording("advice_seen", language, like=quoted, records=wording("list_semicolon", language).join(records))
     values = [f"{_name(name)}={one_line(json_of(value) or '', max_chars=MAX_VALUE_CHARS)}" for name, value in arguments.items()]
     with_values = wording("advice_with", language, values=wording("list_comma", language).join(values)) if values else ""

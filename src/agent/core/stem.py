@@ -4,6 +4,10 @@ Source: M. F. Porter, "An algorithm for suffix stripping", Program 14(3), 1980, 
 """
 
 import re
+from functools import lru_cache
+
+KEPT = 8_192
+"""Words whose stems are kept: most words of most texts are among those that came last."""
 
 _STEP_2 = {
     "ational": "ate", "tional": "tion", "enci": "ence", "anci": "ance", "izer": "ize", "bli": "ble", "alli": "al", "entli": "ent", "eli": "e", "ousli": "ous",
@@ -30,6 +34,7 @@ _DOUBLED = re.compile(r"([^aeiouylsz])\1$")
 _ENDING_2, _ENDING_3, _ENDING_4 = _ending([*_STEP_2]), _ending([*_STEP_3]), _ending([*_STEP_4])
 
 
+@lru_cache(KEPT)
 def stem(word: str) -> str:
     """Return the stem of a lower-case word of a-z; anything of two letters or fewer is its own."""
     if len(word) <= 2:  # noqa: PLR2004 (Porter's rule)

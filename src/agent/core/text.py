@@ -1,15 +1,15 @@
 """Text to tokens: the one tokenizer that every store and every search uses.
 
-A change of what comes out needs a new number in `TOKENIZER`: stores then index again.
+A change of what comes out, or of how it is counted, needs a new number in `TOKENIZER`: stores then index again.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from agent.core.stem import stem
 
-TOKENIZER = f"1/{unicodedata.unidata_version}"  # what comes out depends on it, and on Python's tables of characters
+TOKENIZER = f"2/{unicodedata.unidata_version}"  # what comes out depends on it, and on Python's tables of characters
 MAX_TEXT_CHARS = 20_000  # what is read of a text; the rest is not indexed and not searched for
 MAX_TOKEN_CHARS = 40  # a longer run (base64, a key, a hash) is cut here
 MAX_QUERY_TOKENS = 256  # distinct tokens that a search looks for
@@ -56,6 +56,11 @@ def query_tokens(text: str, *, max_chars: int = MAX_TEXT_CHARS, max_tokens: int 
     return list(dict.fromkeys(map(_stemmed, telling or _words(normal))))[:max_tokens]
 
 
+def telling_length(found: Sequence[str]) -> int:
+    """Return how long a text is to a ranking: its tokens without stop words, of which no search is made; of a text of nothing else all of them."""
+    return sum(token not in _STOP_TOKENS for token in found) or len(found)
+
+
 def _normal(text: str, max_chars: int) -> str:
     return unicodedata.normalize("NFKC", text[:max_chars])[:max_chars].casefold()  # one character may become eighteen
 
@@ -73,3 +78,6 @@ def _words(normal: str) -> Iterator[str]:
 
 def _stemmed(word: str) -> str:
     return stem(word) if _ASCII_WORD.fullmatch(word) else word
+
+
+_STOP_TOKENS = frozenset(map(_stemmed, _STOP_WORDS))

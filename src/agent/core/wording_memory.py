@@ -9,7 +9,7 @@ EN = {
     "advice_with": " with {values}",
     "advice_worked": "Worked {worked}",
     "advice_worked_and_failed": "Worked {worked}, failed {failed}",
-    "advice_record": "{tool} worked {worked} of {tried}",
+    "advice_record": "{tool} {share} % (worked {worked} of {tried})",
     "list_comma": ", ",
     "list_semicolon": "; ",
 }
@@ -22,7 +22,7 @@ ZH = {
     "advice_with": "({values})",
     "advice_worked": "成功 {worked} 次",
     "advice_worked_and_failed": "成功 {worked} 次,失败 {failed} 次",
-    "advice_record": "{tool} {tried} 次中成功 {worked} 次",
+    "advice_record": "{tool} {share}%({tried} 次中成功 {worked} 次)",
     "list_comma": "、",
     "list_semicolon": ";",
 }

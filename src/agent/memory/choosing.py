@@ -206,7 +206,7 @@ def _advice(found: Findings, wanted: Wanted, chances: Chances, language: str, si
 
 def _advised(found: Findings, wanted: Wanted, offered: Collection[str], language: str) -> Advice:
     runs = {wanted.scope: found.count.runs} if found.count is not None else {}
-    return advise(found.cases, runs=runs, scope=wanted.scope, uid=wanted.uid, offered=offered, language=language)
+    return advise(found.cases, runs=runs, scope=wanted.scope, task=wanted.query, uid=wanted.uid, offered=offered, language=language)
 
 
 def _silent(item_id: str, wanted: Wanted, chances: Chances, silenced: Collection[str]) -> Arm | None:

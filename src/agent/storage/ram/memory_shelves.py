@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from agent.clock import to_ms
 from agent.core.rank import Candidate, Corpus, rank
-from agent.core.text import tokens
+from agent.core.text import telling_length, tokens
 from agent.models.memory import Skill
 from agent.models.value import replace
 from agent.storage.memory_chain import Pledge, pledge
@@ -38,7 +38,7 @@ class Shelf:
         """Take an item in."""
         words = tokens(searched_text(item))
         counts, item_id = Counter(words), id_of(item)
-        self.items[item_id] = Shelved(item, counts, len(words), to_ms(item.created_at))
+        self.items[item_id] = Shelved(item, counts, telling_length(words), to_ms(item.created_at))
         for word in counts:
             self.having.setdefault(word, {})[item_id] = None
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from agent.clock import from_ms, to_ms
-from agent.core.text import TOKENIZER, tokens
+from agent.core.text import TOKENIZER, telling_length, tokens
 from agent.models.memory import Skill
 from agent.models.value import replace
 from agent.storage.memory_chain import Entry, pledge
@@ -205,10 +205,11 @@ class SqliteLedger:
         self._close(shelf, "memory_item")
 
     def _put(self, item: Item, number: int, *, opener: int) -> None:
-        words = Counter(tokens(searched_text(item)))
+        found = tokens(searched_text(item))
+        words = Counter(found)
         kind = kind_of(item)
         shelf = self._opened(kind, item.scope, item.uid, opener)
-        row = (number, id_of(item), shelf, name_of(item), state_of(item), to_ms(item.created_at), *term_of(item), words.total())
+        row = (number, id_of(item), shelf, name_of(item), state_of(item), to_ms(item.created_at), *term_of(item), telling_length(found))
         sql = "insert into memory_item(no, id, shelf, name, state, created, valid_from, valid_to, length, data) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         self._db.execute(sql, (*row, None if kind == "case" else encode(item)))
         rows = [(shelf, word, number, count) for word, count in words.items()]
