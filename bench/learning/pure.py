@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Generic, TypeVar
 
+from agent.core import profiles
 from agent.core.advice import CASES, Advice, advise
 from agent.core.rank import Candidate, Corpus, rank
 from agent.core.text import query_tokens, telling_length, tokens
@@ -17,6 +18,7 @@ SCOPE, UID = "agent:bank", "bench"
 
 _tokens = lru_cache(20_000)(tokens)
 _query_tokens = lru_cache(20_000)(query_tokens)
+profiles.query_tokens = lru_cache(20_000)(query_tokens)  # the same tokens, kept: a cell reads each task some hundred times
 
 
 class Shelf(Generic[Item]):
