@@ -74,6 +74,20 @@ def test_killed_in_the_middle_it_goes_on_and_nothing_is_done_or_said_twice(dates
     assert {(cell["arm"], cell["seed"]) for cell in corrected} == {("memory", 0), ("memory", 1)}
 
 
+def test_stopped_by_hand_it_says_how_to_go_on(dates: Any) -> None:
+    script = json.loads((dates.folder / "dates.json").read_text(encoding="utf-8"))
+    script[0] = [{**reply, "delay_s": 0.2} for reply in script[0]]
+    (dates.folder / "dates.json").write_text(json.dumps(script), encoding="utf-8")
+    process = dates.start(*DATES, "--json")
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "the same command goes on where it was" in told
+    assert "Traceback" not in told
+
+
 def uid_of(report: dict[str, Any], cell: dict[str, Any]) -> str:
     return f"anonymous/eval/{report['setting']['eval_id']}/{cell['arm']}/{cell['seed']}"
 

@@ -1,6 +1,7 @@
 """Evals as they run: what the arms are told, what is learnt, what a second run does."""
 
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -276,7 +277,8 @@ async def test_a_report_takes_words_of_tasks_and_models_for_text(store: Store) -
     page, words = to_html(results), to_markdown(results)
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
-    assert "<svg" in page
+    svg = ET.fromstring(page[page.index("<svg") : page.index("</svg>") + len("</svg>")])
+    assert [line.tag.rpartition("}")[2] for line in svg].count("polyline") == 2
     assert "<script" not in words
     assert "\\[a\\]" in words
     assert all(line.count(" | ") <= 8 for line in words.splitlines())

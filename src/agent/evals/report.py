@@ -24,7 +24,7 @@ METHODS = (
     ),
     (
         "The arm memory is told what it has for the task, placebo as many tokens of unrelated text, random what memory has for another task. The limits "
-        "on what memory tells are the same for all; nothing is withheld by chance."
+        "on what memory tells are the same for all; nothing is withheld to be measured, but for items on probation."
     ),
 )
 """How to read it."""

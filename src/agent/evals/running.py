@@ -298,7 +298,7 @@ def _draw(*parts: Any) -> float:
 
 
 def _fair(config: AgentConfig) -> AgentConfig:
-    """Return a configuration in which memory holds nothing back by chance: the arms do that."""
+    """Return a configuration in which memory holds nothing back to be measured: the arms do that."""
     return config_with(config, withhold=0.0)
 
 
