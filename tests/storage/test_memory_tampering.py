@@ -65,7 +65,7 @@ async def filled(database: Database) -> SqliteMemoryStore:
         ("update memory_shelf set owner=''", "memory_shelf"),
         ("delete from memory_posting", "memory_posting"),
         ("update memory_posting set count=count+1", "memory_posting"),
-        ("insert into memory_posting select shelf, 'zebra', item, 1 from memory_posting limit 1", "memory_posting"),
+        ("insert into memory_posting select shelf, 'zebra', item, 1, 5 from memory_posting limit 1", "memory_posting"),
     ],
 )
 async def test_an_edit_of_the_file_is_found_and_named(database: Database, tampering: str, words: str) -> None:

@@ -45,13 +45,38 @@ def rank(query: Sequence[str], candidates: Iterable[Candidate], corpus: Corpus, 
     found = list(candidates)
     if not query or not found:
         return []
-    frequencies = Counter(token for candidate in found for token in candidate.counts)
-    idf = {token: math.log(1 + (corpus.size - frequencies[token] + 0.5) / (frequencies[token] + 0.5)) for token in dict.fromkeys(query)}
-    average = corpus.total_length / corpus.size
-    whole = _bm25(idf, Counter(query), len(query), average)
-    scored = [(_bm25(idf, candidate.counts, candidate.length, average) / whole, candidate) for candidate in found]
+    scale = scale_of(query, Counter(token for candidate in found for token in candidate.counts), corpus)
+    scored = [(scale.score(candidate.counts, candidate.length), candidate) for candidate in found]
     kept = sorted(((score, candidate) for score, candidate in scored if score > floor), key=_best_last, reverse=True)
     return [Ranked(candidate.item_id, score) for score, candidate in kept[:limit]]
+
+
+class Scale(Value, frozen=True):
+    """What a query's scores are measured by."""
+
+    idf: Mapping[str, float]  # of each distinct token of the query, in its order
+    average: float  # tokens of a text
+    whole: float  # what the query scores against itself
+
+    def score(self, counts: Mapping[str, int], length: int) -> float:
+        """Return how well a text fits, by how often it has each token of the query."""
+        return _bm25(self.idf, counts, length, self.average) / self.whole
+
+    def parts(self, token: str) -> tuple[float, float, float]:
+        """Return w, b and s such that a token adds about w · count / (count + b + s · length) to a score."""
+        return self.idf[token] * (K1 + 1) / self.whole, K1 * (1 - B), K1 * B / self.average
+
+    def most(self, token: str, count: int, length: int) -> float:
+        """Return the most that a token adds to the score of texts which have it at most `count` times, and at least `length` tokens."""
+        return _bm25({token: self.idf[token]}, {token: count}, length, self.average) / self.whole
+
+
+def scale_of(query: Sequence[str], frequencies: Mapping[str, int], corpus: Corpus) -> Scale:
+    """Return the scale of a query; `frequencies`: how many texts have each token (those that none has may be left out)."""
+    known = {token: frequencies.get(token, 0) for token in dict.fromkeys(query)}
+    idf = {token: math.log(1 + (corpus.size - count + 0.5) / (count + 0.5)) for token, count in known.items()}
+    average = corpus.total_length / corpus.size
+    return Scale(idf, average, _bm25(idf, Counter(query), len(query), average))
 
 
 def _best_last(entry: tuple[float, Candidate]) -> tuple[float, int, str]:

@@ -16,7 +16,7 @@ from agent.storage.learning_port import RunCount, Sources
 from agent.storage.memory_log import MAX_ITEM_BYTES, Item, is_visible, listed_kind, moment
 from agent.storage.memory_search import question
 from agent.storage.protocols import Verified
-from agent.storage.sqlite import memory_evidence, memory_queries
+from agent.storage.sqlite import memory_best, memory_evidence, memory_queries
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.journal import empty_journal
 from agent.storage.sqlite.memory_tables import SqliteLedger
@@ -95,7 +95,7 @@ class SqliteMemoryStore:
         if not asked.words or not asked.scopes:
             return []
         await self._index()
-        return await self._part.read(lambda db: memory_queries.best(db, asked))
+        return await self._part.read(lambda db: memory_best.best(db, asked))
 
     async def get(self, item_id: str, *, uid: str | None = None) -> Experience | Skill | None:
         """Return an experience or skill by its id, or None (also where it is another uid's)."""

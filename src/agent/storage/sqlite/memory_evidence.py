@@ -11,9 +11,9 @@ from agent.storage.sqlite.memory_tables import ENTRY, SqliteLedger, log_of
 
 _SHELF = "select kind || ':' || scope || ':' || owner from memory_shelf where no = shelf"
 PROJECTIONS = {
-    "memory_shelf": "select kind, scope, owner from memory_shelf order by kind, scope, owner",
+    "memory_shelf": "select kind, scope, owner, items, length from memory_shelf order by kind, scope, owner",
     "memory_item": f"select no, id, ({_SHELF}), name, state, created, valid_from, valid_to, length, data from memory_item order by no",  # noqa: S608 (constants)
-    "memory_posting": f"select item, ({_SHELF}), token, count from memory_posting order by item, token",  # noqa: S608 (constants)
+    "memory_posting": f"select item, ({_SHELF}), token, count, length from memory_posting order by item, token",  # noqa: S608 (constants)
     "memory_origin": "select origin, item from memory_origin order by origin, item",
     "memory_use": f"select no, ({_SHELF}), number, at, outcome, signal, by from memory_use order by no",  # noqa: S608 (constants)
     "memory_used": "select item, use from memory_used order by item, use",

@@ -5,11 +5,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.core.rank import Candidate, Corpus, rank
-from agent.models.learning import Found, Use
+from agent.models.learning import Use
 from agent.models.value import replace
 from agent.storage.memory_log import Item, decode, told_of
-from agent.storage.memory_search import Question
 from agent.storage.memory_uses import decode_told
 from agent.storage.sqlite.memory_tables import ENTRY, ITEM, USES, change_of
 from agent.storage.sqlite.owners import owner_of
@@ -17,18 +15,17 @@ from agent.storage.unicode import findable, is_unicode
 
 _LARGEST = (1 << 63) - 1  # what SQLite can compare
 _OWNED = "(:owner is null or owner in ('', :owner))"
-_SHELVES = f"select no from memory_shelf where kind = :kind and scope in (select value from json_each(:scopes)) and {_OWNED}"  # noqa: S608 (constants, as in all below)
-_PLACES = f"select no from memory_shelf where kind = :kind and (:scopes is null or scope in (select value from json_each(:scopes))) and {_OWNED}"  # noqa: S608
-_VALID = "(valid_from is null or valid_from <= :now) and (valid_to is null or valid_to > :now)"
+SHELVES = f"select no from memory_shelf where kind = :kind and (:scopes is null or scope in (select value from json_each(:scopes))) and {_OWNED}"  # noqa: S608 (constants, as in all below)
+"""The shelves that are meant: `kind`, `scopes` (JSON; null: all), `owner` as of `seen_by`."""
 _NEWEST = f"""
     select {ITEM} from memory_item
-    where +shelf in ({_PLACES})
+    where +shelf in ({SHELVES})
     and (:state is null or state = :state)
     and (:tool is null or name = :tool)
     and (:created is null or (created, id) < (:created, :id))
 """  # noqa: S608
 _FROM = " and no in (select item from memory_origin where origin = :trace_id)"
-_USES = f"select data, outcome, signal, u.by from memory_use u join memory_log l on l.number = u.no where u.shelf in ({_PLACES})"  # noqa: S608
+_USES = f"select data, outcome, signal, u.by from memory_use u join memory_log l on l.number = u.no where u.shelf in ({SHELVES})"  # noqa: S608
 
 
 def seen_by(uid: str | None) -> str | bytes | None:
@@ -36,53 +33,12 @@ def seen_by(uid: str | None) -> str | bytes | None:
     return None if uid is None else findable(owner_of(uid))
 
 
-def best(db: sqlite3.Connection, asked: Question) -> list[Found]:
-    """Return what fits, best first."""
-    place = {"kind": asked.kind, "scopes": _json(asked.scopes), "owner": seen_by(asked.uid), "now": asked.now_ms}
-    db.execute("begin")  # one snapshot for both questions
-    try:
-        candidates, corpus = _matches(db, asked, place)
-        found = rank(asked.words, candidates, corpus, floor=asked.floor, limit=asked.limit)
-        items = _items_of(db, [one.item_id for one in found])
-    finally:
-        db.execute("rollback")
-    return [Found(items[one.item_id], one.score) for one in found]
-
-
-def _matches(db: sqlite3.Connection, asked: Question, place: Mapping[str, Any]) -> tuple[list[Candidate], Corpus]:
-    """Return every item in use that has one of the tokens, and the size of all that could have."""
-    in_use = f"state in ({', '.join(map(repr, sorted(asked.states)))}) and {_VALID}"  # states are of a closed set
-    size, total = db.execute(f"select count(*), coalesce(sum(length), 0) from memory_item where shelf in ({_SHELVES}) and {in_use}", place).fetchone()  # noqa: S608
-    rows = db.execute(
-        f"""
-        select item, token, count, length, created, id
-        from memory_posting p join memory_item i on i.no = p.item and i.shelf = p.shelf
-        where p.shelf in ({_SHELVES}) and token in (select value from json_each(:query)) and {in_use}
-        """,  # noqa: S608
-        {**place, "query": json.dumps(asked.words)},
-    ).fetchall()
-    found: dict[int, tuple[str, int, int, dict[str, int]]] = {}
-    for item, token, count, length, created, item_id in rows:
-        entry = found.get(item)
-        if entry is None:
-            found[item] = (item_id, created, length, {token: count})
-        else:
-            entry[3][token] = count
-    return [Candidate(*entry) for entry in found.values()], Corpus(size, total)
-
-
-def _items_of(db: sqlite3.Connection, item_ids: Sequence[str]) -> dict[str, Item]:
-    numbers = "select number from memory_log where item_id in (select value from json_each(?))"
-    rows = db.execute(f"select id, {ITEM} from memory_item where no in ({numbers})", (json.dumps(item_ids),)).fetchall()  # noqa: S608
-    return {item_id: decode(data) for item_id, data in rows}
-
-
 def newest(db: sqlite3.Connection, filters: Mapping[str, Any], *, scopes: Sequence[str] | None, limit: int | None) -> list[Item]:
     """Return items, newest first. `filters`: kind, owner, state, tool, trace_id, and created and id of the last one seen; None leaves it open."""
     sql = f"{_NEWEST}{_FROM if filters['trace_id'] is not None else ''} order by created desc, id desc limit :limit"
     if filters["kind"] == "skill":  # few among many: by their shelves, not by walking over all that is newer
         sql = sql.replace("+shelf", "shelf", 1)
-    rows = db.execute(sql, {**filters, "scopes": None if scopes is None else _json(scopes), "limit": _most(limit)}).fetchall()
+    rows = db.execute(sql, {**filters, "scopes": None if scopes is None else scopes_json(scopes), "limit": _most(limit)}).fetchall()
     return [decode(data) for (data,) in rows]
 
 
@@ -106,12 +62,13 @@ def uses(db: sqlite3.Connection, filters: Mapping[str, Any], *, scope: str | Non
         if filters[name] is not None
     ]
     sql = f"{' and '.join([_USES, *wanted])} order by u.no desc limit :limit"
-    place = {"kind": "use", "scopes": None if scope is None else _json([scope]), "limit": _most(limit)}
+    place = {"kind": "use", "scopes": None if scope is None else scopes_json([scope]), "limit": _most(limit)}
     rows = db.execute(sql, {**filters, **place}).fetchall()
     return [replace(decode_told(data).use, outcome=outcome, outcome_from=signal, outcome_by=by) for data, outcome, signal, by in rows]
 
 
-def _json(scopes: Sequence[str]) -> str:
+def scopes_json(scopes: Sequence[str]) -> str:
+    """Return scopes for `SHELVES`; what can be none is left out."""
     return json.dumps([scope for scope in scopes if is_unicode(scope)])
 
 

@@ -199,6 +199,8 @@ class SqliteLedger:
         if data is not None:
             words = [(shelf, word, no) for word in set(tokens(searched_text(decode(data))))]
             self._db.executemany("delete from memory_posting where shelf = ? and token = ? and item = ?", words)
+        left = "items = items - 1, length = length - (select i.length from memory_item i where i.no = ?)"
+        self._db.execute(f"update memory_shelf set {left} where no = ?", (no, shelf))  # noqa: S608
         self._db.execute("delete from memory_item where no = ?", (no,))
         if item is not None:  # after a cut nothing is known of its addition
             self._put(item, number if change.change == "cut" else no, opener=number)
@@ -212,8 +214,10 @@ class SqliteLedger:
         row = (number, id_of(item), shelf, name_of(item), state_of(item), to_ms(item.created_at), *term_of(item), telling_length(found))
         sql = "insert into memory_item(no, id, shelf, name, state, created, valid_from, valid_to, length, data) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         self._db.execute(sql, (*row, None if kind == "case" else encode(item)))
-        rows = [(shelf, word, number, count) for word, count in words.items()]
-        self._db.executemany("insert into memory_posting(shelf, token, item, count) values(?, ?, ?, ?)", rows)
+        length = words.total()
+        self._db.execute("update memory_shelf set items = items + 1, length = length + ? where no = ?", (length, shelf))
+        rows = [(shelf, word, number, count, length) for word, count in words.items()]
+        self._db.executemany("insert into memory_posting(shelf, token, item, count, length) values(?, ?, ?, ?, ?)", rows)
         origins = [(origin, number) for origin in origins_of(item)]
         self._db.executemany("insert or ignore into memory_origin(origin, item) values(?, ?)", origins)
 
@@ -238,7 +242,7 @@ class SqliteLedger:
         if shelf is None:
             shelf = opener
             values = (shelf, kind, scope, owner_of(uid), TOKENIZER)
-            self._db.execute("insert into memory_shelf(no, kind, scope, owner, tokenizer) values(?, ?, ?, ?, ?)", values)
+            self._db.execute("insert into memory_shelf(no, kind, scope, owner, tokenizer, items, length) values(?, ?, ?, ?, ?, 0, 0)", values)
         return shelf
 
     def _close(self, shelf: int, table: str) -> None:
