@@ -72,6 +72,7 @@ def evidence(path: Path) -> list[Any]:
     db.create_function("held", 1, commitment_of)
     db.create_function("raw", 1, blob_bytes)
     chosen = {
+        "trace": f"no, {', '.join(SEALED)}, tail, seal",  # not what only grows: a note of what is to be learnt, no record
         "step": "id, trace, seq, epoch, kind, at, parents, hash, held(data)",
         "blob": "id, hash, raw(data)",
         "memory_shelf": "kind, scope, owner, no",  # another tokenizer has the index made anew

@@ -31,7 +31,7 @@ _AT_ONCE = 500  # values of one `in (…)`
 # An index would answer for `trace` and `seq` with values of its own: what is checked is what stands in the table.
 _CHAIN = """select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, n.name, s.hash, s.trace from step s not indexed
     left join step_name n not indexed on n.step=s.id and n.trace=s.trace where s.id in (select id from step where trace=?) order by s.id"""
-_HELD = "select b.hash from blob_use u join blob b on b.id=u.blob where u.trace=?"
+_HELD = "select b.hash from blob_use u join blob b on b.id=u.blob where u.trace=?1 and +u.trace=?1"
 SEALED = (
     "id", "mode", "task", "agent_type", "uid", "context", "status", "created", "completed", "tokens", "cost", "is_partial", "waiting", "conversation",
     "parent", "fork_at", "format", "epoch", "owner",
