@@ -32,85 +32,86 @@ ARMS = ("none", "memory", "placebo")
 SYSTEM = "You are a careful assistant. Use a tool where one fits the question."
 
 
+def temperature(city: str, unit: str = "celsius") -> str:
+    """Return the temperature of a city now.
+
+    Args:
+        city: the name of the city
+        unit: celsius or fahrenheit
+    """
+    return f"{city}: 20 {unit}" if unit == "celsius" else f"{city}: 68 {unit}"
+
+
+def weigh(parcel: int, unit: str = "kg") -> str:
+    """Return how heavy a parcel is.
+
+    Args:
+        parcel: its number
+        unit: kg or lb
+    """
+    return f"parcel {parcel}: 4 {unit}"
+
+
+def price_of(fruit: str, currency: str = "USD") -> str:
+    """Return the price of one piece of fruit.
+
+    Args:
+        fruit: its name
+        currency: USD or EUR
+    """
+    return f"{fruit}: 0.75 {currency}"
+
+
+def orders_in_crm(customer: str) -> str:
+    """Return the orders of a customer.
+
+    Args:
+        customer: the name
+    """
+    return f"{customer}: 3 apples"
+
+
+def orders_in_erp(customer: str) -> str:
+    """Return the orders of a customer.
+
+    Args:
+        customer: the name
+    """
+    return f"{customer}: 2 lemons"
+
+
+def phone_book(name: str) -> str:
+    """Return a phone number.
+
+    Args:
+        name: of the person
+    """
+    return f"{name}: 555 0100"
+
+
+def staff_directory(name: str) -> str:
+    """Return a phone number.
+
+    Args:
+        name: of the person
+    """
+    return f"{name}: 555 0199"
+
+
+def open_file(path: str) -> str:
+    """Return what a file says. There are: rooms_2025.txt, rooms_2026.txt, hours_winter.txt, hours_summer.txt.
+
+    Args:
+        path: the name of the file
+    """
+    return "101 Ada, 205 Grace, 307 Alan, 412 Edsger" if path.startswith("rooms") else "every day from 9 to 17"
+
+
 def registry() -> agent.ToolRegistry:
     """Return the tools that the tasks are about; each returns a short plausible text."""
     tools = agent.ToolRegistry()
-
-    @tools.tool(effect="read")
-    def temperature(city: str, unit: str = "celsius") -> str:
-        """Return the temperature of a city now.
-
-        Args:
-            city: the name of the city
-            unit: celsius or fahrenheit
-        """
-        return f"{city}: 20 {unit}" if unit == "celsius" else f"{city}: 68 {unit}"
-
-    @tools.tool(effect="read")
-    def weigh(parcel: int, unit: str = "kg") -> str:
-        """Return how heavy a parcel is.
-
-        Args:
-            parcel: its number
-            unit: kg or lb
-        """
-        return f"parcel {parcel}: 4 {unit}"
-
-    @tools.tool(effect="read")
-    def price_of(fruit: str, currency: str = "USD") -> str:
-        """Return the price of one piece of fruit.
-
-        Args:
-            fruit: its name
-            currency: USD or EUR
-        """
-        return f"{fruit}: 0.75 {currency}"
-
-    @tools.tool(effect="read")
-    def orders_in_crm(customer: str) -> str:
-        """Return the orders of a customer.
-
-        Args:
-            customer: the name
-        """
-        return f"{customer}: 3 apples"
-
-    @tools.tool(effect="read")
-    def orders_in_erp(customer: str) -> str:
-        """Return the orders of a customer.
-
-        Args:
-            customer: the name
-        """
-        return f"{customer}: 2 lemons"
-
-    @tools.tool(effect="read")
-    def phone_book(name: str) -> str:
-        """Return a phone number.
-
-        Args:
-            name: of the person
-        """
-        return f"{name}: 555 0100"
-
-    @tools.tool(effect="read")
-    def staff_directory(name: str) -> str:
-        """Return a phone number.
-
-        Args:
-            name: of the person
-        """
-        return f"{name}: 555 0199"
-
-    @tools.tool(effect="read")
-    def open_file(path: str) -> str:
-        """Return what a file says. There are: rooms_2025.txt, rooms_2026.txt, hours_winter.txt, hours_summer.txt.
-
-        Args:
-            path: the name of the file
-        """
-        return "101 Ada, 205 Grace, 307 Alan, 412 Edsger" if path.startswith("rooms") else "every day from 9 to 17"
-
+    for tool in (temperature, weigh, price_of, orders_in_crm, orders_in_erp, phone_book, staff_directory, open_file):
+        tools.register(tool, effect="read")
     return tools
 
 

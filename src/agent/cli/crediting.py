@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from agent.cli.item_finding import find_experience
 from agent.cli.outlet import console, say, say_json, tell
 from agent.cli.place import Place, opened, place_options
 from agent.cli.visible import one_line
@@ -151,8 +152,13 @@ async def put_back(place: Place, item_id: str, *, by: str | None, is_json: bool)
         ExperienceNotFound, BadInput: there is none, or nothing to take back.
     """
     async with opened(place) as store:
-        found = await Credit(learning_of(store)).put_back(item_id, by=by, uid=place.uid)
+        memories = learning_of(store)
+        item = await find_experience(memories, item_id, place.uid)
+        found = await Credit(memories).put_back(item.experience_id, by=by or place.uid, uid=place.uid)
     if is_json:
         say_json(found.to_dict())
     else:
-        tell(f"{one_line(item_id)} is {found.state} again" + (": it is told where it fits, and judged by the runs to come" if found.state == "active" else ""))
+        tell(
+            f"{one_line(found.experience_id)} is {found.state} again"
+            + (": it is told where it fits, and judged by the runs to come" if found.state == "active" else "")
+        )

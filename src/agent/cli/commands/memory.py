@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from agent.cli.commands import curating
 from agent.cli.options import Config, Db, Json, Uid
 
 app = typer.Typer(help="What was learnt, why it is told, and whether it helps.", no_args_is_help=True, rich_markup_mode=None)
@@ -84,3 +85,6 @@ def restore(
     from agent.cli.project_file import load_project
 
     asyncio.run(put_back(place_of(load_project(config), db, uid), item, by=by, is_json=is_json))
+
+
+curating.add_to(app)
