@@ -211,10 +211,10 @@ class SqliteLedger:
         words = Counter(found)
         kind = kind_of(item)
         shelf = self._opened(kind, item.scope, item.uid, opener)
-        row = (number, id_of(item), shelf, name_of(item), state_of(item), to_ms(item.created_at), *term_of(item), telling_length(found))
+        length = telling_length(found)
+        row = (number, id_of(item), shelf, name_of(item), state_of(item), to_ms(item.created_at), *term_of(item), length)
         sql = "insert into memory_item(no, id, shelf, name, state, created, valid_from, valid_to, length, data) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         self._db.execute(sql, (*row, None if kind == "case" else encode(item)))
-        length = words.total()
         self._db.execute("update memory_shelf set items = items + 1, length = length + ? where no = ?", (length, shelf))
         rows = [(shelf, word, number, count, length) for word, count in words.items()]
         self._db.executemany("insert into memory_posting(shelf, token, item, count, length) values(?, ?, ?, ?, ?)", rows)
