@@ -88,10 +88,15 @@ def run_through(cell: Cell) -> Result:
     Raises:
         ValueError: the arm or the world is one that only the pure form has.
     """
+    return asyncio.run(run_one(cell))
+
+
+async def run_one(cell: Cell) -> Result:
+    """Do what `run_through` does, in a loop that is there."""
     if cell.arm not in SIDES or cell.world != World(outcomes=cell.world.outcomes, corrected=cell.world.corrected):
         raise ValueError(f"only {', '.join(SIDES)} go through the runner, in a world without noise, drift and retries")
     with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(_run(cell, draw(cell.seed, stream=cell.stream, held_out=cell.held_out), Path(folder)))
+        return await _run(cell, draw(cell.seed, stream=cell.stream, held_out=cell.held_out), Path(folder))
 
 
 async def _run(cell: Cell, drawn: Draw, folder: Path) -> Result:
