@@ -90,6 +90,15 @@ async def test_an_item_that_does_harm_is_taken_out_of_use_and_the_log_says_why(m
     assert await credit.review(last, uid=UID) == []
 
 
+async def test_harm_that_a_crash_kept_from_being_acted_on_is_acted_on_at_the_next_occasion(memories: LearningStore, credit: Credit, runs: Runs) -> None:
+    item_id = await add_rule(memories)
+    await do_harm(runs, item_id)  # killed before a review
+
+    assert await credit.on_probation(SCOPE, uid=UID) == {item_id}
+    (done,) = await credit.review(await runs.one(0.0, rule(item_id, "injected", 0.5)), uid=UID)
+    assert done.item_id == item_id
+
+
 async def test_a_run_that_says_nothing_against_an_item_quarantines_nothing(memories: LearningStore, credit: Credit, runs: Runs) -> None:
     item_id = await add_rule(memories)
     await do_harm(runs, item_id)
@@ -121,6 +130,7 @@ async def test_what_is_shared_is_taken_from_nobody_because_of_one_owners_runs(me
     found = await credit.item(item_id, uid=UID)
     assert found is not None
     assert found.stage == "quarantine"  # shown, for whoever may decide for all
+    assert await credit.on_probation(SCOPE, uid=UID) == {item_id}
 
 
 async def test_an_item_that_was_used_long_ago_is_judged_by_its_own_runs(credit: Credit, runs: Runs) -> None:

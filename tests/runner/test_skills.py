@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from agent.engine.skill_tools import SkillReader
+from agent.errors import ToolFailed
 from agent.memory.skills import keep
 from agent.models.memory import Skill, SkillFile, SkillFolder
 from agent.models.value import replace
@@ -80,6 +82,19 @@ async def test_what_was_told_is_on_the_record_and_the_rest_is_not(make: Any, sto
     assert "Add the tax number" in call.data["result"]
 
 
+async def test_reading_files_is_offered_only_where_a_skill_has_some(make: Any, store: Store) -> None:
+    await keep(store.memories, letters())
+    llm = ScriptedLLM(["done"])
+    await collect(make(llm=llm).run("write to a friend"))
+    await keep(store.memories, invoices())
+    both = ScriptedLLM(["done"])
+    await collect(make(llm=both).run("write to a friend"))
+
+    assert names_of(llm.calls[0]) == ["use_skill"]
+    assert names_of(both.calls[0]) == ["use_skill", "read_skill_file"]
+    assert both.calls[0]["tools"][1]["function"]["parameters"]["properties"]["name"]["enum"] == ["invoices"]
+
+
 async def test_a_run_without_tools_or_skills_of_its_own_is_offered_nothing(make: Any, store: Store) -> None:
     await store.memories.add_skill(Skill.create("agent:default", "short", "How an invoice is written.", "Add the tax number."))
     llm = ScriptedLLM(["done"])
@@ -107,7 +122,7 @@ async def test_a_long_text_is_read_on_demand_and_where_that_is_off_told_at_once(
         ("./references/rates.md", "# Rates\n21 %"),
         ("invoices/references/rates.md", "# Rates\n21 %"),
         ("SKILL.md", "Add the tax number. See references/rates.md."),
-        ("../../etc/passwd", "has no file '../../etc/passwd'. It has: assets/logo.png, references/rates.md, scripts/run.py."),
+        ("../../etc/passwd", "has no file '../../etc/passwd'. It has: assets/logo.png, references/rates.md, scripts/run.py. Its text is read with use_skill."),
         ("/etc/passwd", "has no file '/etc/passwd'"),
         ("references", "has no file 'references'"),
         ("assets/logo.png", "'assets/logo.png' is no text (5 bytes) and cannot be read."),
@@ -296,3 +311,15 @@ async def test_a_skill_can_be_pinned_and_excluded(make: Any, store: Store) -> No
     await collect(make(llm=llm, config={"skill_limit": 1}).run("write to a friend", memory=wishes))
 
     assert llm.calls[0]["tools"][0]["function"]["parameters"]["properties"]["name"]["enum"] == ["skill-0"]
+
+
+async def test_a_step_that_names_another_uids_skill_opens_nothing(store: Store) -> None:
+    skill = invoices(uid="bob")
+    await keep(store.memories, skill)
+    reader = SkillReader(store.memories, {"invoices": skill.skill_id}, "en")
+
+    with pytest.raises(ToolFailed, match="taken out of use"):
+        await reader.text("invoices", "ada")
+    with pytest.raises(ToolFailed, match="taken out of use"):
+        await reader.file("invoices", "references/rates.md", "ada")
+    assert "Add the tax number" in await reader.text("invoices", "bob")

@@ -14,7 +14,7 @@ from agent.cli.asking import command_lines, why_text
 from agent.cli.endings import DONE
 from agent.cli.listing import when_text
 from agent.cli.outlet import console, say, say_json, tell
-from agent.cli.place import Place, find_trace, opened, place_options
+from agent.cli.place import LAST, Place, find_trace, opened, place_options
 from agent.cli.running import Job, input_of, resume_run, tools_again
 from agent.cli.toolbox import Toolbox
 from agent.cli.visible import call_text, one_line, visible
@@ -83,15 +83,15 @@ async def show_waiting(place: Place, wanted: str, call: str | None, *, is_json: 
     async with opened(place) as store, AgentRunner(store.traces) as runner:
         trace = await find_trace(store.traces, wanted, place.uid)
         items = await runner.pending(place.uid, trace.trace_id)
-    item = _meant(trace, items, call)
+    options = place_options(place) or ""
+    item = _meant(trace, items, call, options)
     if item is None:
-        raise NotPending(f"call {call} of run {trace.trace_id} does not wait for anyone; {_waiting_text(trace, items)}")
+        raise NotPending(f"call {call} of run {trace.trace_id} does not wait for anyone; {_waiting_text(trace, items, options)}")
     if is_json:
         say_json(msgspec.to_builtins(item))
         return
     for name, text in _facts(item):
         say(visible(f"{name}: {text}"))
-    options = place_options(place) or ""
     say("decide with one of:")
     for line in command_lines(item, options):
         say(line)
@@ -118,14 +118,14 @@ def _facts(item: Approval) -> list[tuple[str, str]]:
     return facts + ([("worker", one_line(item.worker))] if item.worker else []) + chain
 
 
-def _meant(trace: Trace, items: Sequence[Approval], call: str | None) -> Approval | None:
+def _meant(trace: Trace, items: Sequence[Approval], call: str | None, options: str) -> Approval | None:
     """Return the call that is named: of the run itself, or of one below it; without a name the one call that waits. None: it does not wait.
 
     Raises:
         NotPending, BadInput: none is named, and there is none, or there are several; or several have this name.
     """
     if call is None and not items:
-        raise NotPending(f"no call of run {trace.trace_id} waits for anyone; {_waiting_text(trace, items)}")
+        raise NotPending(f"no call of run {trace.trace_id} waits for anyone; {_waiting_text(trace, items, options)}")
     named = [item for item in items if call in (None, item.call_id)]
     own = [item for item in named if item.trace_id == trace.trace_id] if call is not None else []
     found = own or named
@@ -138,10 +138,10 @@ def _names(trace: Trace, items: Sequence[Approval]) -> str:
     return ", ".join(item.call_id if item.trace_id == trace.trace_id else f"{item.call_id} of run {item.trace_id}" for item in items)
 
 
-def _waiting_text(trace: Trace, items: Sequence[Approval]) -> str:
+def _waiting_text(trace: Trace, items: Sequence[Approval], options: str) -> str:
     if items:
         return f"these do: {_names(trace, items)}"
-    return f"all is decided, go on with: seasoned resume {trace.trace_id}" if trace.status == "waiting" else f"the run is {trace.status}"
+    return f"all is decided, go on with: seasoned resume {root_id_of(trace.trace_id)}{options}" if trace.status == "waiting" else f"the run is {trace.status}"
 
 
 # ---- a person's word
@@ -183,7 +183,7 @@ async def _record(chosen: Chosen, record: Record, changes: dict[str, Any] | None
     async with opened(job.place) as store:
         trace = await find_trace(store.traces, chosen.trace, job.place.uid)
         async with AgentRunner(store.traces) as runner:
-            item = _meant(trace, await runner.pending(job.place.uid, trace.trace_id), chosen.call)
+            item = _meant(trace, await runner.pending(job.place.uid, trace.trace_id), chosen.call, place_options(job.place) or "")
         if item is not None and item.trace_id != trace.trace_id:
             trace = await find_trace(store.traces, item.trace_id, job.place.uid)  # a run below asks
         tools = await _tools(job, store, trace) if changes else Toolbox.empty()
@@ -204,7 +204,8 @@ def _tell_decided(chosen: Chosen, trace: Trace, decided: Approval, changes: dict
         say_json(msgspec.to_builtins(decided))
         return
     verdict, call = str(decided.verdict), call_text(decided.tool_name, {**decided.arguments, **changes})
-    tell(f"{WORDS.get(verdict, verdict)} by {one_line(str(decided.decided_by))}: {call}")
+    where = f" · run {trace.trace_id}" if chosen.trace == LAST else ""  # which one that was is to be seen
+    tell(f"{WORDS.get(verdict, verdict)} by {one_line(str(decided.decided_by))}: {call}{where}")
     if not chosen.may_resume and trace.status != "cancelled":
         tell(f"go on with:\n  seasoned resume {root_id_of(trace.trace_id)}{place_options(chosen.job.place) or ''}")
 

@@ -58,7 +58,7 @@ async def fork_run(job: Job, wanted: str, at: int, typed: Changes) -> None:
     say(fork_id)
     options = place_options(place) or ""
     advice = {"waiting": f"a call of it waits for a person:\n  seasoned approvals show {fork_id}{options}", "completed": "it has its answer already"}
-    tell(f"forked at step {at}; {advice.get(status or '', f'it rests, go on with:{chr(10)}  seasoned resume {fork_id}{options}')}")
+    tell(f"run {trace.trace_id} was forked at step {at}; {advice.get(status or '', f'it rests, go on with:{chr(10)}  seasoned resume {fork_id}{options}')}")
 
 
 def _granted(job: Job, kept: Grants) -> Grants:

@@ -1,5 +1,6 @@
 """The table of runs."""
 
+import shlex
 import typing
 from collections.abc import Container
 from datetime import datetime
@@ -8,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cli.outlet import console, say_json, tell
-from agent.cli.place import Place, opened
+from agent.cli.place import Place, opened, place_options
 from agent.cli.visible import cost_text, one_line
 from agent.clock import now
 from agent.errors import BadInput
@@ -61,10 +62,19 @@ async def list_runs(place: Place, wanted: Filter, *, is_json: bool) -> None:
         tell(f"no runs of {place.uid!r} here" + (" that fit" if wanted != Filter(limit=wanted.limit) else ""))
         return
     console(is_stderr=False).print(_table(found, dead))
+    options = place_options(place) or ""
     if dead:
-        tell("interrupted: the process is gone, the run is on the record; go on with seasoned resume ID")
+        tell(f"interrupted: the process is gone, the run is on the record; go on with seasoned resume ID{options}")
     if len(found) == wanted.limit:
-        tell(f"older ones: seasoned runs ls --before {found[-1].trace_id}")
+        tell(f"older ones: seasoned runs ls --before {found[-1].trace_id}{_filters(wanted)}{options}")
+
+
+def _filters(wanted: Filter) -> str:
+    """Return the options of the next page."""
+    given = {"status": wanted.status, "agent": wanted.agent_type, "conversation": wanted.conversation_id}
+    parts = [part for name, value in given.items() if value is not None for part in (f"--{name}", value)]
+    parts += ["--limit", str(wanted.limit)] if wanted.limit != Filter().limit else []
+    return f" {shlex.join(parts)}" if parts else ""
 
 
 def _table(found: list[Trace], dead: Container[str]) -> Table:

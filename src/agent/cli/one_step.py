@@ -49,7 +49,7 @@ async def find_step(log: TraceLog, wanted: str, uid: str) -> tuple[Trace, Step]:
     try:
         return trace, await log.get_step(trace.trace_id, step_id, uid=uid)
     except StepNotFound:
-        raise StepNotFound(wanted, f"`seasoned runs show {trace.trace_id}` lists the steps with their numbers") from None
+        raise StepNotFound(wanted, f"`seasoned runs show` lists the steps of run {trace.trace_id} with their numbers") from None
 
 
 def step_parts(wanted: str) -> tuple[str, str]:

@@ -11,11 +11,11 @@ from agent.cli.comparing import change_line
 from agent.cli.drawing import REASONS, Signs, call_line, facts
 from agent.cli.listing import status_text, when_text
 from agent.cli.outlet import console, say_json
-from agent.cli.place import Place, find_trace, opened
+from agent.cli.place import Place, find_trace, opened, place_options
 from agent.cli.visible import call_text, cost_text, one_line, result_text, tokens_text, took_text
 from agent.core.fork_changes import Changes, Inherited
 from agent.models.payloads import Payload, payload_of
-from agent.models.trace import Step, Trace
+from agent.models.trace import Step, Trace, root_id_of
 from agent.runner import DEFAULT_MODEL
 from agent.storage.protocols import TraceLog
 
@@ -44,7 +44,11 @@ async def show_run(place: Place, wanted: str, *, is_json: bool) -> None:
                 for line in outline.lines(step):
                     out.print(line, soft_wrap=True)
         used = f"{tokens_text(outline.tokens)} in all · {cost_text(outline.cost, is_partial=outline.cost_is_partial)}"
-        for line in (*outline.unfinished(), Text(used, style="dim"), *tail_lines(trace, owner_is_alive=head.owner_is_alive)):
+        for line in (
+            *outline.unfinished(),
+            Text(used, style="dim"),
+            *tail_lines(trace, owner_is_alive=head.owner_is_alive, options=place_options(place) or ""),
+        ):
             out.print(line, soft_wrap=True)
 
 
@@ -75,13 +79,15 @@ def head_lines(trace: Trace, model: str, *, is_dead: bool) -> Iterator[Text]:
     yield Text(f"{agent_type}{one_line(model, 80)}, begun {when_text(trace.created_at)}{took}", style="dim")
 
 
-def tail_lines(trace: Trace, *, owner_is_alive: bool) -> Iterator[Text]:
-    """Yield how to go on."""
+def tail_lines(trace: Trace, *, owner_is_alive: bool, options: str) -> Iterator[Text]:
+    """Yield how to go on; `options` find the store again."""
     if trace.status == "running" and owner_is_alive:
-        yield Text(f"it is running: seasoned runs tail {trace.trace_id}", style="dim")
+        yield Text(f"it is running: seasoned runs tail {trace.trace_id}{options}", style="dim")
     elif trace.status in ("running", "paused", "failed"):
-        yield Text(f"go on with: seasoned resume {trace.trace_id}", style="dim")
-    yield Text(f"a step in full: seasoned step show {trace.trace_id}/SEQ", style="dim")
+        yield Text(f"go on with: seasoned resume {root_id_of(trace.trace_id)}{options}", style="dim")
+    elif trace.status == "waiting":
+        yield Text(f"what waits: seasoned approvals show {root_id_of(trace.trace_id)}{options}", style="dim")
+    yield Text(f"a step in full: seasoned step show {trace.trace_id}/SEQ{options}", style="dim")
 
 
 class Outline:

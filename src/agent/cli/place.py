@@ -25,6 +25,7 @@ class Place(Value, frozen=True):
 
     url: str
     uid: str = ANONYMOUS
+    config: str | None = None  # the file of settings that was named
 
     @property
     def file(self) -> Path | None:
@@ -47,7 +48,7 @@ def place_of(project: Project, db: str | None, uid: str | None) -> Place:
     owner = uid if uid is not None else project.top.uid or ANONYMOUS
     if not owner.strip():
         raise BadInput(f"the uid is empty: leave --uid and SEASONED_UID out to be {ANONYMOUS!r}, or give a name")
-    return Place(url, owner)
+    return Place(url, owner, str(project.file) if project.is_named else None)
 
 
 def place_options(place: Place) -> str | None:
@@ -55,6 +56,7 @@ def place_options(place: Place) -> str | None:
     if place.file is None:
         return None
     parts = ([] if place.url == DEFAULT_DB else ["--db", place.url]) + ([] if place.uid == ANONYMOUS else ["--uid", place.uid])
+    parts += [] if place.config is None else ["--config", place.config]
     return (" " + shlex.join(parts)) if parts else ""
 
 

@@ -138,6 +138,7 @@ class Project(Value, frozen=True, kw_only=True):
 
     folder: Path
     file: Path | None = None
+    is_named: bool = False  # by --config or its variable: not found from the working folder upwards
     top: ProjectFile = ProjectFile()
     models: dict[str, ModelEntry] = {}
     agents: dict[str, AgentEntry] = {}
@@ -181,6 +182,7 @@ def load_project(path: Path | None) -> Project:
     project = Project(
         folder=found.absolute().parent,
         file=found,
+        is_named=path is not None,
         top=top,
         models=models,
         agents=agents,

@@ -12,7 +12,7 @@ EN = {
     "skill_files": "[Files of this skill, for read_skill_file: {files}]",
     "skill_unknown": "There is no skill {name!r} here. There are: {known}.",
     "skill_gone": "The skill {name!r} was taken out of use. Go on without it.",
-    "skill_file_unknown": "The skill {name!r} has no file {path!r}. It has: {files}.",
+    "skill_file_unknown": "The skill {name!r} has no file {path!r}. It has: {files}. Its text is read with use_skill.",
     "skill_file_binary": "{path!r} is no text ({size} bytes) and cannot be read.",
     "skill_no_files": "none",
 }
@@ -24,7 +24,7 @@ ZH = {
     "skill_files": "[此技能的文件,可用 read_skill_file 读取:{files}]",
     "skill_unknown": "此处没有名为 {name!r} 的技能。现有:{known}。",
     "skill_gone": "技能 {name!r} 已停用,请在没有它的情况下继续。",
-    "skill_file_unknown": "技能 {name!r} 没有文件 {path!r}。现有:{files}。",
+    "skill_file_unknown": "技能 {name!r} 没有文件 {path!r}。现有:{files}。其正文请用 use_skill 读取。",
     "skill_file_binary": "{path!r} 不是文本({size} 字节),无法读取。",
     "skill_no_files": "无",
 }

@@ -33,8 +33,10 @@ def skill_schemas(shop: Shop, state: RunState) -> list[dict[str, Any]]:
     asked = state.input
     if asked is None or not shop.config.offer_skills or not hasattr(shop.memories, "get"):
         return []
-    names = list(_told(state))
-    return [_schema_of(tool, names, asked.language) for tool in SKILL_TOOLS if names and tool not in shop.tools]
+    told = _told(state)
+    with_files = [name for name, one in told.items() if one["folder"].get("has_files")]
+    offered = ((USE_SKILL, list(told)), (READ_SKILL_FILE, with_files))  # a tool that nothing could come of only leads astray
+    return [_schema_of(tool, names, asked.language) for tool, names in offered if names and tool not in shop.tools]
 
 
 def skill_tool(shop: Shop, state: RunState, name: str) -> Tool | None:

@@ -96,10 +96,11 @@ class Credit:
         done: list[Quarantined] = []
         for item_id, chances in item_chances(uses, accused).items():
             standing = await self._standing(item_id, chances, uses, uid=use.uid)
-            if standing.stage == "probation":
-                suspects.add(item_id)
-            elif standing.stage == "quarantine" and (out := await self._quarantine(item_id, chances, standing, use)) is not None:
+            out = await self._quarantine(item_id, chances, standing, use) if standing.stage == "quarantine" else None
+            if out is not None:
                 done.append(out)
+            elif standing.stage != "trusted":
+                suspects.add(item_id)
         self._note(use.scope, use.uid, accused, suspects)
         return done
 
@@ -111,13 +112,14 @@ class Credit:
         Raises:
             ExperienceNotFound, BadInput: there is none, or nothing to take back.
         """
+        self._known.clear()
         found = await self.memories.get(item_id, uid=uid)
         if found is None or found.state not in WAITING:
             return await self.memories.restore(item_id, by=by, uid=uid)
         return await self.memories.set_state(item_id, "active", by=by, reason="put into use", uid=uid)
 
     async def on_probation(self, scope: str, *, uid: str | None) -> frozenset[str]:
-        """Return the ids of items that the toss of a coin decides about.
+        """Return the ids of items that the toss of a coin decides about, where they are told at all: also of harmful ones that stay in use.
 
         It may be behind what other processes recorded by `REFRESH_AFTER` runs: that is no fault, since each run records the
         chance by which its items were drawn.
@@ -140,7 +142,7 @@ class Credit:
         uses = await self.memories.uses(scope=scope, uid=uid, limit=WINDOW)
         chances = {item_id: found for item_id, found in item_chances(uses).items() if may_be_suspected(found)}
         standings = {item_id: await self._standing(item_id, found, uses, uid=uid) for item_id, found in chances.items()}
-        return frozenset(item_id for item_id, standing in standings.items() if standing.stage == "probation")
+        return frozenset(item_id for item_id, standing in standings.items() if standing.stage != "trusted")
 
     async def _judged(self, uses: Sequence[Use], scope: str, uid: str | None) -> list[ItemLift]:
         items = item_lifts(uses, scope)

@@ -97,6 +97,7 @@ class SkillFolder(Value, frozen=True, kw_only=True):
     origin: str | None = None  # where it was read
     author: str | None = None  # who imported or wrote it
     trust: str = "person"  # person > verified_tool > model > web
+    has_files: bool = False  # of a skill as it was told: there are files, which are not in here
 
 
 class Skill(Value, frozen=True, kw_only=True):
@@ -147,7 +148,8 @@ class Skill(Value, frozen=True, kw_only=True):
         if not self.folder and len(self.content) <= max_chars:
             return self
         folder = self.folder or SkillFolder()
-        return msgspec.structs.replace(self, content="", folder=msgspec.structs.replace(folder, files=(), metadata={}))
+        head = msgspec.structs.replace(folder, files=(), metadata={}, has_files=folder.has_files or bool(folder.files))
+        return msgspec.structs.replace(self, content="", folder=head)
 
     def to_prompt_text(self) -> str:
         """Return a block for a prompt: name, description, and the content unless that is read on demand."""
