@@ -20,7 +20,7 @@ from agent.cli.toolbox import AGENT, Toolbox, import_named
 from agent.errors import BadInput, ConfigInvalid, StoreUnusable
 from agent.evals.cells import Cell, Cells
 from agent.evals.judging import judge_of
-from agent.evals.report import sentences, to_html, to_markdown
+from agent.evals.report import to_html, to_markdown
 from agent.evals.results import Results, results_of
 from agent.evals.running import EvalOptions, Evaluation
 from agent.evals.scorers import Judge, Marking
@@ -106,7 +106,7 @@ class Progress:
 
     def __init__(self, evaluation: Evaluation, done: list[Cell], *, is_json: bool) -> None:
         setting, self.is_json = evaluation.setting, is_json
-        self.wanted = setting.tasks * len(setting.arms) * setting.seeds
+        self.wanted = setting.wanted
         wanted = {(arm, seed) for arm in setting.arms for seed in range(setting.seeds)}
         self.cells = [cell for cell in done if (cell.arm, cell.seed) in wanted]
         self.before, self.began_at, self.told_at = len(self.cells), time.monotonic(), 0.0
@@ -157,11 +157,11 @@ async def list_evals(place: Place, *, is_json: bool) -> None:
     async with opened(place) as store:
         cells = Cells(store.states, place.uid)
         for setting in await cells.evals():
-            results = results_of(setting, await cells.of(setting.eval_id))
+            runs, wanted = len(await cells.of(setting.eval_id)), setting.wanted
             if is_json:
-                say_json({"eval_id": setting.eval_id, "runs": results.runs, "wanted": results.wanted, "model": setting.model, "sentences": sentences(results)})
+                say_json({"eval_id": setting.eval_id, "name": setting.name, "runs": runs, "wanted": wanted, "arms": setting.arms, "model": setting.model})
             else:
-                say(f"{setting.eval_id}  {results.runs}/{results.wanted} runs  {setting.created_at:%Y-%m-%d %H:%M}  {setting.model}")
+                say(f"{setting.eval_id}  {runs}/{wanted} runs  {setting.created_at:%Y-%m-%d %H:%M}  {setting.model}")
 
 
 def _print(results: Results, outputs: tuple[Path, ...], *, is_json: bool) -> None:

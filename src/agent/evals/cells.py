@@ -40,6 +40,11 @@ class Setting(Value, frozen=True, kw_only=True):
     file: str = ""
     created_at: datetime = msgspec.field(default_factory=now)
 
+    @property
+    def wanted(self) -> int:
+        """Return how many runs there are when the eval is done."""
+        return self.tasks * len(self.arms) * self.seeds
+
 
 class Cell(Value, frozen=True, kw_only=True):
     """One run of one task in one arm with one seed."""

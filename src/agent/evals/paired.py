@@ -34,11 +34,11 @@ class Estimate(Value, frozen=True, kw_only=True):
     method: str
 
 
-def mean_of(table: Table) -> Estimate | None:
+def mean_of(table: Table, *, most: int = RESAMPLES) -> Estimate | None:
     """Return the mean over all tasks and seeds; None where there is nothing.
 
     Of one seed and outcomes of 0 or 1 with Wilson's interval. Else with a bootstrap that draws both tasks and seeds with
-    replacement: what two runs of one task, or two runs with one memory, have in common is not counted twice.
+    replacement (`most` times): what two runs of one task, or two runs with one memory, have in common is not counted twice.
     Source: A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007.
     """
     values, tasks, seeds = _flat(table)
@@ -48,7 +48,7 @@ def mean_of(table: Table) -> Estimate | None:
         return Estimate(interval=wilson(sum(values), len(values)), tasks=len(tasks), pairs=len(values), method="Wilson")
     if len(set(values)) == 1 and values[0] in (0.0, 1.0):  # of which a bootstrap would be certain
         return Estimate(interval=wilson(values[0] * len(tasks), len(tasks)), tasks=len(tasks), pairs=len(values), method="Wilson, each task once")
-    return Estimate(interval=_bootstrap(table, tasks, seeds), tasks=len(tasks), pairs=len(values), method="bootstrap over tasks and seeds")
+    return Estimate(interval=_bootstrap(table, tasks, seeds, most), tasks=len(tasks), pairs=len(values), method="bootstrap over tasks and seeds")
 
 
 def difference_of(first: Table, second: Table) -> Estimate | None:
@@ -151,11 +151,11 @@ def _flat(table: Table) -> tuple[list[float], list[str], list[int]]:
     return values, [task for task, row in table.items() if row], sorted({seed for row in table.values() for seed in row})
 
 
-def _bootstrap(table: Table, tasks: Sequence[str], seeds: Sequence[int]) -> Interval:
+def _bootstrap(table: Table, tasks: Sequence[str], seeds: Sequence[int], most: int) -> Interval:
     rows = [[table[task].get(seed, 0.0) for seed in seeds] for task in tasks]
     held = [[float(seed in table[task]) for seed in seeds] for task in tasks]
     estimate = sum(map(sum, rows)) / sum(map(sum, held))
-    resamples = max(MIN_RESAMPLES, min(RESAMPLES, MAX_WORK // (2 * len(tasks) * len(seeds))))
+    resamples = max(MIN_RESAMPLES, min(most, MAX_WORK // (2 * len(tasks) * len(seeds))))
     chance = random.Random(BOOTSTRAP_SEED)  # noqa: S311  the same numbers for everybody
     is_full = all(all(row) for row in held)
     means: list[float] = []

@@ -8,7 +8,7 @@ import msgspec
 
 from agent.evals.arms import ARMS
 from agent.evals.cells import Cell, Setting
-from agent.evals.paired import Estimate, Table, difference_of, mcnemar, mean_of, share_of, verdict_of
+from agent.evals.paired import MIN_RESAMPLES, Estimate, Table, difference_of, mcnemar, mean_of, share_of, verdict_of
 from agent.evals.scorers import PASS
 from agent.models.value import Value
 
@@ -107,7 +107,7 @@ def results_of(setting: Setting, cells: Sequence[Cell]) -> Results:
     return Results(
         setting=setting,
         runs=len(cells),
-        wanted=setting.tasks * len(setting.arms) * setting.seeds,
+        wanted=setting.wanted,
         arms=tuple(_arm(cells, arm, part) for part in parts for arm in arms),
         comparisons=tuple(compared),
         curves=tuple(_curve(cells, arm) for arm in arms) if any(cell.split == "train" for cell in cells) else (),
@@ -182,7 +182,7 @@ def _curve(cells: Sequence[Cell], arm: str) -> Curve:
         for cell in own:
             if first <= cell.position < until and cell.score is not None:
                 table.setdefault(str(cell.position), {})[cell.seed] = cell.score
-        score = mean_of(table)
+        score = mean_of(table, most=MIN_RESAMPLES)  # a band to look at
         if score is not None:
             points.append(Point(first, until, score))
     return Curve(arm, tuple(points))
