@@ -323,3 +323,16 @@ async def test_a_step_that_names_another_uids_skill_opens_nothing(store: Store) 
     with pytest.raises(ToolFailed, match="taken out of use"):
         await reader.file("invoices", "references/rates.md", "ada")
     assert "Add the tax number" in await reader.text("invoices", "bob")
+
+
+async def test_a_skill_that_is_not_for_models_is_told_only_where_it_is_pinned(make: Any, store: Store) -> None:
+    hidden = letters(name="hidden")
+    assert isinstance(hidden.folder, SkillFolder)
+    hidden = with_id(replace(hidden, folder=replace(hidden.folder, metadata={"disable-model-invocation": "true"})))
+    await keep(store.memories, hidden)
+    without, pinned = ScriptedLLM(["done"]), ScriptedLLM(["done"])
+    await collect(make(llm=without).run("write to a friend"))
+    await collect(make(llm=pinned).run("write to a friend", memory={"pinned": [hidden.skill_id]}))
+
+    assert without.calls[0]["tools"] is None
+    assert names_of(pinned.calls[0]) == ["use_skill"]

@@ -243,6 +243,51 @@ def test_hostile_front_matter_ends_soon_and_stays_small(evil: str) -> None:
     assert len(front.problems) <= 20
 
 
+FOUND_IN_THE_WILD = """---
+name: PDF Tools Pro
+description: 将 PDF 转换为 Markdown。当用户提到:(1)"PDF转Markdown"、"OCR提取"时使用 — MUST load; it's "good"
+argument-hint: [--auto] [--until <stage>]
+homepage: https://example.org/tree/master/x
+# a comment in between, with: a colon
+allowed-tools:
+  ["Read", "Bash(npx x@latest status*)",
+   "mcp__project__query"]
+metadata: {"openclaw":{"requires":{"bins":["ipfs"]},"tip":"a.b"}}
+tools: ['read', 'search']
+url_patterns: ["*"]
+dom_markers:
+  - "input[type='search']"
+  - "[aria-label*='search' i]"
+cost_budget:
+    deterministic_only: false
+    usd: 0.10
+disable-model-invocation: true
+---
+
+# Body
+"""
+
+
+def test_front_matter_as_people_write_it_is_understood(tmp_path: Path) -> None:
+    skill, extra, warnings = only(write(tmp_path / "pdf", FOUND_IN_THE_WILD))
+
+    assert skill.name == "pdf-tools-pro"
+    assert skill.description.startswith("将 PDF 转换为 Markdown。当用户提到:(1)")
+    assert skill.description.endswith("""— MUST load; it's "good\"""")
+    assert extra.allowed_tools == ("Read", "Bash(npx x@latest status*)", "mcp__project__query")
+    assert extra.metadata == {
+        "argument-hint": "[--auto] [--until <stage>]",
+        "homepage": "https://example.org/tree/master/x",
+        "tools": '["read","search"]',
+        "url_patterns": '["*"]',
+        "dom_markers": """["input[type='search']","[aria-label*='search' i]"]""",
+        "cost_budget": '{"deterministic_only":"false","usd":"0.10"}',
+        "disable-model-invocation": "true",
+        "openclaw": '{"requires":{"bins":["ipfs"]},"tip":"a.b"}',
+    }
+    assert "unknown keys argument-hint" in warnings
+
+
 ALL_FORMS = """---
 plain: one two # a comment
 number: 1.0

@@ -20,9 +20,9 @@ async def with_skills(found: Findings, wanted: Wanted, memories: MemoryStore, co
     A task seldom has the words of the skill that it needs: those with a folder are all named, newest first, while there is
     room. Of several with one name the run's own goes before a shared one, and then the narrower scope.
     """
-    fitting = list(found.skills)
-    if not all(isinstance(one.item, Skill) for one in fitting):
+    if not all(isinstance(one.item, Skill) for one in found.skills):
         return found  # a faulty store, which the choice tells of
+    fitting = [one for one in found.skills if isinstance(one.item, Skill) and _is_for_models(one.item)]
     others: list[Found] = []
     if config.offer_skills and isinstance(memories, MemoryCurator):
         known = {one.item.skill_id for one in fitting if isinstance(one.item, Skill)}
@@ -39,8 +39,13 @@ async def _more(memories: MemoryCurator, wanted: Wanted, known: Collection[str],
     for scope in wanted.scopes:
         if len(more) < limit:
             found = await memories.list(uid=wanted.uid, scope=scope, state="active", kind="skill", limit=limit + len(known))
-            more += [skill for skill in found if isinstance(skill, Skill) and skill.folder and skill.skill_id not in known]
+            more += [skill for skill in found if isinstance(skill, Skill) and skill.folder and skill.skill_id not in known and _is_for_models(skill)]
     return more[:limit]
+
+
+def _is_for_models(skill: Skill) -> bool:
+    """Whether a run may be told of a skill without being asked to: its folder can say that it may not, as other programs write it."""
+    return not skill.folder or skill.folder.metadata.get("disable-model-invocation", "").strip().lower() != "true"
 
 
 def _distinct(found: Sequence[Found], scopes: Sequence[str]) -> list[Found]:

@@ -134,6 +134,9 @@ class _Reader:
         is_list = following.text == "-" or following.text.startswith("- ")
         if following.indent == line.indent and not (is_list and not line.text.startswith("- ")):
             return ""
+        if following.text[0] in "[{\"'" and _KEY.fullmatch(following.text) is None:  # what belongs behind the colon stands below it
+            self.at += 1
+            return self.value(following.text, line, depth)
         if depth >= MAX_DEPTH:
             self.complain(following.number, f"stands more than {MAX_DEPTH} deep: it is read as text")
         elif is_list:
