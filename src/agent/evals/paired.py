@@ -39,7 +39,8 @@ def mean_of(table: Table, *, most: int = RESAMPLES) -> Estimate | None:
 
     Of one seed and outcomes of 0 or 1 with Wilson's interval. Else with a bootstrap that draws both tasks and seeds with
     replacement (`most` times): what two runs of one task, or two runs with one memory, have in common is not counted twice.
-    Source: A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007.
+    Source: A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007: it counts chance in single runs up to
+    three times, so that intervals are too wide rather than too narrow.
     """
     values, tasks, seeds = _flat(table)
     if not values:
