@@ -15,7 +15,8 @@ METHODS = (
     ),
     (
         "Intervals hold in 95 of 100 such evals. Of one seed and scores of 0 or 1: Newcombe's for paired shares (1998, method 10), with McNemar's exact "
-        "test. Else the pigeonhole bootstrap (Owen 2007) over tasks and seeds, with a fixed seed: rather too wide. Of harm and gain: Wilson's, each task counted once."
+        "test. Else the pigeonhole bootstrap (Owen 2007) over tasks and seeds, with a fixed seed: rather too wide. Of harm and gain: Wilson's, each "
+        "task counted once."
     ),
     (
         "Harm is the share of pairs that are right without and wrong with; gain the other way round. Where an interval is wide, or tasks are fewer than "
