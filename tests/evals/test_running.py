@@ -185,6 +185,21 @@ async def test_an_eval_that_broke_off_between_a_run_and_its_score_goes_on_withou
     assert len(await store.memories.list()) == 1
 
 
+async def test_a_crash_after_the_correction_and_before_the_cell_makes_no_second_correction(store: Store) -> None:
+    asked = model()
+    before = await evaluation(store, asked, arms=("memory",)).run()
+    (first,) = [cell for cell in before if cell.is_corrected]
+    (key,) = [entry.key for entry in await store.states.list("seasoned:eval-cell:", uid="me") if entry.value["trace_id"] == first.trace_id]
+    await store.states.delete(key, uid="me")
+    after = await evaluation(store, asked, arms=("memory",)).run()
+
+    kinds = [step.step_type for step in await store.traces.read_steps(first.trace_id)]
+    assert after == before
+    assert len(asked.calls) == 6
+    assert (kinds.count("feedback"), kinds.count("outcome")) == (1, 1)
+    assert len(await store.memories.list()) == 1
+
+
 async def test_runs_that_fail_one_after_the_other_stop_the_eval_and_are_tried_again(store: Store) -> None:
     is_down = True
 
