@@ -8,6 +8,7 @@ public data set (bench/learning); none is fitted to a user's own.
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -68,9 +69,11 @@ class _Vote(Value, frozen=True):
 
 
 ABSTAINED = Advice()
+_LEAST_TRUST = min(TRUST.values())
 _ITEM_ID = re.compile("c-[0-9a-f]{10}").fullmatch
 
 
+@lru_cache(maxsize=4_096)
 def item_id_of(scope: str, uid: str | None, tool: str) -> str:
     """Return the id under which the cases of a scope, an owner and a tool are one experience."""
     key = "\0".join((scope, "" if uid is None else f"={uid}", tool))
@@ -116,7 +119,7 @@ def advise(
 
 def trust(case: Case) -> float:
     """Return how much a case counts by where it comes from."""
-    return TRUST.get(case.trust, min(TRUST.values()))
+    return TRUST.get(case.trust, _LEAST_TRUST)
 
 
 def weight_of(case: Case, likeness: float, age: int, trusted: float = 1.0) -> float:

@@ -6,6 +6,7 @@ likeness of each by itself. The constants were chosen on tasks of a public data 
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from agent.core.text import query_tokens
 from agent.models.value import Value
@@ -18,6 +19,10 @@ EVENNESS = 1.5
 """Words of one task do not come independently of each other: the logarithm is divided by this."""
 MAX_TASK_CHARS = 1_000
 """Of a task that is looked at: what it is about is said at its beginning."""
+
+
+KEPT = 2_048
+"""Past tasks whose words are kept, of those that were looked at last: the same ones come again from run to run."""
 
 
 class Seen(Value, frozen=True):
@@ -38,7 +43,7 @@ def covering(task: str, seen: Iterable[Seen]) -> Mapping[str, float]:
     lengths: dict[str, float] = {}
     counts: dict[str, dict[str, float]] = {}
     for one in seen:
-        of_case = set(query_tokens(one.task, max_chars=MAX_TASK_CHARS))
+        of_case = _words_of(one.task[:MAX_TASK_CHARS])
         lengths[one.tool] = lengths.get(one.tool, 0.0) + one.weight * len(of_case)
         of_tool = counts.setdefault(one.tool, {})
         for word in of_case.intersection(words):
@@ -52,3 +57,8 @@ def covering(task: str, seen: Iterable[Seen]) -> Mapping[str, float]:
     powers = {tool: math.exp(log - best) for tool, log in logs.items()}
     whole = math.fsum(powers.values())
     return {tool: power / whole for tool, power in powers.items()}
+
+
+@lru_cache(maxsize=KEPT)
+def _words_of(task: str) -> frozenset[str]:
+    return frozenset(query_tokens(task))
