@@ -2,15 +2,20 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from agent.config import AgentConfig
+from agent.memory.skills import keep
 from agent.models.approval import Approval
+from agent.models.memory import Skill, SkillFile, SkillFolder
+from agent.skills.reading import with_id
 from agent.testing.scripted import ScriptedLLM, asks, tool_request
 from agent.testing.stage import Stage, approve
 from agent.tools.context import ToolContext
 from agent.tools.registry import ToolRegistry
 
+THEN = datetime(2026, 1, 1, tzinfo=UTC)
 CONFIG = AgentConfig(parallel_tools=2)  # a third sibling waits for its turn
 
 
@@ -155,3 +160,24 @@ async def fork(stage: Stage) -> None:
         if await stage.trace_of("the branch") is None:
             await runner.fork(parent.trace_id, 0, task="the branch")
         await stage.drive(runner, "the branch")
+
+
+async def skills(stage: Stage) -> None:
+    """A run reads a skill and a file of it, and another version comes in before and after."""
+    model = ScriptedLLM(
+        [
+            asks(tool_request("use_skill", {"name": "rates"}), tool_request("look", {"n": 1})),
+            asks(tool_request("read_skill_file", {"name": "rates", "path": "a.md"}), tool_request("pay", {"n": 2})),
+            "done",
+        ]
+    )
+    async with stage.runner(tools=tools_of(stage), llm=model, config=CONFIG, memory=True) as runner:
+        assert stage.store is not None
+        await keep(stage.store.memories, rates("21 %", created_at=THEN))
+        await stage.drive(runner, "go", tools=["look", "pay"])
+        await keep(stage.store.memories, rates("7 %", created_at=THEN))
+
+
+def rates(text: str, **fields: Any) -> Skill:
+    folder = SkillFolder(files=(SkillFile("a.md", text.encode()),))
+    return with_id(Skill.create("shared", "rates", "What the rates are.", "See a.md.", folder=folder, **fields))

@@ -26,6 +26,7 @@ EXPECTED = {  # scenario: the points it has at least, second kills for each of t
     "conversation": (30, 0),
     "fork": (45, 0),
     "subagent": (60, 0),
+    "skills": (30, 0),
 }
 
 

@@ -17,7 +17,7 @@ from agent.models.trace import Step, Trace
 from agent.models.value import Value
 from agent.testing.crash import Journal
 from agent.testing.provider_shapes import shape_faults
-from agent.testing.stage import AGENT, fingerprint
+from agent.testing.stage import AGENT, OWN, fingerprint
 
 Call = tuple[str, str]
 """A trace's id and a call's."""
@@ -206,7 +206,7 @@ def losses(first: Mapping[str, Any], last: Snapshot, effects: Mapping[str, str])
             and step.data.get("is_ok", True)
             and step.data.get("is_executed", True)
             and not ended[call]
-            and effects.get(tools.get(call, "")) != AGENT
+            and effects.get(tools.get(call, "")) not in (AGENT, OWN)
         ):
             yield f"{tools.get(call)} ({call[1]} of {call[0]}) has a result on the record, and never ran to its end"
     for call, times in ended.items():

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.assemble import open_store
 from agent.config import AgentConfig
+from agent.engine.offering import OWN_TOOLS
 from agent.models.approval import Approval
 from agent.models.trace import Trace
 from agent.models.value import replace
@@ -25,6 +26,8 @@ Decide = Callable[[Approval], Mapping[str, Any] | None]
 """What a person says of a waiting call: keywords of `AgentRunner.decide` (`verdict`, …); None leaves it waiting."""
 AGENT = "agent"
 """Stands for the effect of a tool that is an agent: its runs have effects of their own."""
+OWN = "own"
+"""Stands for the effect of a tool that the runner has itself: it only reads, and nobody watches it."""
 RUN_S = 60.0
 """A run that takes longer hangs."""
 
@@ -122,7 +125,7 @@ class Stage:
 
     def _watch_tools(self, tools: ToolRegistry) -> None:
         path = self.folder / "effects"
-        known = json.loads(path.read_text()) if path.exists() else {}
+        known = json.loads(path.read_text()) if path.exists() else dict.fromkeys(OWN_TOOLS, OWN)
         path.write_text(json.dumps(known | {tool.name: AGENT if tool.agent is not None else tool.effect for tool in tools}))
         watch = self._watched_async, self._watched_sync
         tools._tools = {tool.name: replace(tool, function=watch[0 if tool.is_async else 1](tool.function)) for tool in tools}  # noqa: SLF001  # no public call swaps a function
