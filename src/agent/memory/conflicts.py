@@ -15,6 +15,8 @@ from agent.storage.learning_port import LearningStore
 
 LOOKED_AT = 500
 """The newest lessons of an owner, of each state, that are compared."""
+ACCEPT: Literal["accept"] = "accept"
+REFUSE: Literal["refuse"] = "refuse"
 REFUSED = "merge refused"
 """The source of what two lessons would have been as one, had a person agreed: it is kept, so that it is not proposed again."""
 
