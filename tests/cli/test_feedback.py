@@ -82,20 +82,3 @@ def test_a_model_words_a_lesson_where_the_settings_say_so(seasoned: Command, tmp
 
     assert "worded by a model: Count apples twice." in given.stderr
     assert "waits in the shadow" in given.stderr
-
-
-def test_what_a_newer_word_closed_is_shown_as_a_diff_and_brought_back(seasoned: Command) -> None:
-    for words in ("Answer in dollars.", "Answer in euros."):
-        seasoned.run("five")
-        seasoned("feedback", "add", "last", "--correction", words)
-    shown = seasoned("memory", "conflicts").stdout
-    conflict = shown.split()[0]
-    settled = seasoned("memory", "conflicts", "--refuse", conflict, "--by", "ada")
-
-    assert "took the place of" in shown
-    assert "  - do: Answer in dollars." in shown
-    assert "  + do: Answer in euros." in shown
-    assert "is active: Answer in dollars." in settled.stderr
-    assert "no lesson closed another" in seasoned("memory", "conflicts").stderr
-    assert "no conflict of this id" in seasoned("memory", "conflicts", "--accept", conflict, code=None).stderr
-    assert "give one of" in seasoned("memory", "conflicts", "--accept", "a", "--refuse", "b", code=2).stderr

@@ -195,7 +195,7 @@ def _tell_learnt(experience_id: str | None, item: Experience | None) -> None:
         return
     if item is not None and item.state == "shadow":
         tell(f"learnt as {experience_id}, worded by a model: {one_line(item.rule)}")
-        tell("it waits in the shadow: looked up and logged, told to no run until a person restores it or more runs say the same")
+        tell(f"it waits in the shadow: looked up and logged, told to no run before more runs say the same, or `seasoned memory activate {experience_id}`")
         tell(f"what it would change in past runs: seasoned memory prove {experience_id}")
         return
     tell(f"learnt as {experience_id}: later runs of this agent are told where it fits")

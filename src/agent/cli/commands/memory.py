@@ -88,25 +88,3 @@ def restore(
 
 
 curating.add_to(app)
-
-
-@app.command("conflicts")
-def conflicts(
-    accept: Annotated[str | None, typer.Option("--accept", metavar="CONFLICT", help="Do as it proposes.")] = None,
-    refuse: Annotated[str | None, typer.Option("--refuse", metavar="CONFLICT", help="Leave both as they are, or bring the older back.")] = None,
-    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so.")] = None,
-    db: Db = None,
-    uid: Uid = None,
-    config: Config = None,
-    is_json: Json = False,
-) -> None:
-    """Show what a newer word closed, and what says nearly the same, each as a diff; and settle one."""
-    from agent.cli.conflicts import settle_conflict, show_conflicts
-    from agent.cli.place import place_of
-    from agent.cli.project_file import load_project
-
-    place = place_of(load_project(config), db, uid)
-    if accept is None and refuse is None:
-        asyncio.run(show_conflicts(place, is_json=is_json))
-    else:
-        asyncio.run(settle_conflict(place, accept=accept, refuse=refuse, by=by, is_json=is_json))
