@@ -336,3 +336,12 @@ async def test_a_skill_that_is_not_for_models_is_told_only_where_it_is_pinned(ma
 
     assert without.calls[0]["tools"] is None
     assert names_of(pinned.calls[0]) == ["use_skill"]
+
+
+async def test_who_brought_a_skill_in_is_on_the_record_of_the_memory(store: Store) -> None:
+    skill = invoices()
+    assert isinstance(skill.folder, SkillFolder)
+    for text, author in (("Old.", "ada"), ("New.", "bob")):
+        await keep(store.memories, with_id(replace(skill, content=text, folder=replace(skill.folder, author=author))))
+
+    assert [(entry["change"], entry["by"]) for entry in await store.memories.history()] == [("added", "ada"), ("superseded", "bob"), ("added", "bob")]

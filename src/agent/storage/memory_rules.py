@@ -79,12 +79,13 @@ def add_skill(ledger: Ledger, skill: Skill, *, at: datetime) -> str:
         raise taken(new)
     if existing == new or ledger.was_forgotten(new.skill_id):
         return new.skill_id
+    by = checked_name("author", new.folder.author) if new.folder else None
     if new.state == "active":
-        _replace_skill(ledger, new, at=at)
+        _replace_skill(ledger, new, at=at, by=by)
     if existing is None:
-        add(ledger, new, at=at)
+        add(ledger, new, at=at, by=by)
     else:
-        write(ledger, existing, Change(at=at, change="edited", item_id=new.skill_id, uid=new.uid, data=encode(new)))
+        write(ledger, existing, Change(at=at, change="edited", item_id=new.skill_id, uid=new.uid, by=by, data=encode(new)))
     return new.skill_id
 
 
