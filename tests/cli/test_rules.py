@@ -58,6 +58,18 @@ def test_a_rule_is_suggested_accepted_used_listed_and_revoked(bank: Command) -> 
     assert "revoked by bob" in bank("approvals", "rules", "ls", "--all").stdout
 
 
+def test_the_decision_that_stands_against_a_rule_is_named(bank: Command) -> None:
+    wait(bank, "ann", 12)
+    bank("approvals", "reject", "last", "--by", "bob", "--reason", "not again")
+    run = bank.last_id()
+    told = bank("approvals", "suggest")
+
+    assert told.stdout == ""
+    assert "no rule for pay, though 6 calls of it were approved: a rule that covers them would also approve what a person did not" in told.stderr
+    assert "  rejected by bob on " in told.stderr
+    assert f': pay(to="ann", amount=12) · run {run}, call 2.0\n' in told.stderr
+
+
 def test_json_shows_all_of_a_suggestion_and_of_a_rule(bank: Command) -> None:
     (suggestion,) = bank.events(bank("approvals", "suggest", "--json").stdout)
     rule = json.loads(bank("approvals", "suggest", "--json", "--accept", suggestion["suggestion_id"]).stdout)

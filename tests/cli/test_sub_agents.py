@@ -52,6 +52,16 @@ def bills(seasoned: Command) -> Command:
     return seasoned
 
 
+def test_agents_that_can_be_offered_are_among_the_tools(bills: Command) -> None:
+    listed = {tool["name"]: tool for tool in bills.events(bills("tools", "ls", "--tool", "agent:payer,bank:registry", "--json").stdout)}
+    unfit = bills("tools", "ls", "--tool", "agent:boss", code=2).stderr
+
+    assert (listed["payer"]["needs"], listed["payer"]["description"]) == ("--tool agent:payer", "Pays bills.")
+    assert {"pay", "calculator"} <= listed.keys()
+    assert "boss" not in listed
+    assert "agents.boss is offered as a tool: say in its description what it does" in unfit
+
+
 def test_what_an_agent_asks_is_decided_by_the_run_that_called_it(bills: Command) -> None:
     begun = bills("run", "Pay the bills.", code=3)
     shown = bills("approvals", "show", "last")

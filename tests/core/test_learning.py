@@ -6,9 +6,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.learning import PastDecision, suggest
+from agent.core.learning import PastDecision, suggest, without_rule
 from agent.core.patterns import meets
 from agent.models.rule import Between, Equals, Fields, OneOf
+from agent.models.value import replace
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -81,6 +82,18 @@ def test_what_was_learnt_and_then_refused_is_not_suggested() -> None:
     late = [(pay("ann", 7), False)] + [(pay("ann", n % 5), True) for n in range(9)]
 
     assert suggest(decisions(*early, *late)) == []
+
+
+def test_why_there_is_no_rule_is_told_with_what_stands_against_it() -> None:
+    said = [*decisions(*[(pay("ann", n), True) for n in range(6)], (pay("ann", 3), False), (pay("bob", 3), False))]
+    various = [*decisions(*[({"text": f"{n} words"}, True) for n in range(6)], tool="write"), *decisions((pay("ann", 1), True), tool="rare")]
+    said[6] = replace(said[6], verdict="edit", by="eve", call_id="2.0")
+    found, nothing = without_rule([*said, *various])
+
+    assert (found.tool_name, found.approved, found.why) == ("pay", 6, "others_were_refused")
+    assert [(one.verdict, one.by, one.trace_id, one.call_id, one.arguments) for one in found.against] == [("edit", "eve", "t6", "2.0", pay("ann", 3))]
+    assert (nothing.tool_name, nothing.why, nothing.against) == ("write", "nothing_in_common", [])
+    assert without_rule(said[:6]) == []
 
 
 def test_a_changed_tool_needs_new_decisions_and_old_refusals_still_count() -> None:

@@ -326,6 +326,14 @@ async def test_a_limit_that_cannot_be_is_refused_by_resume_and_leaves_the_record
     assert await store.traces.read_steps(trace_id) == before
 
 
+@pytest.mark.parametrize("task", ["", " \n\t"])
+async def test_a_blank_task_is_refused_before_anything_is_recorded(task: str, make: Any, store: Store) -> None:
+    with pytest.raises(BadInput, match="the task is blank: say what is to be done"):
+        await collect(make("unused").run(task))
+
+    assert await store.traces.list_traces() == []
+
+
 async def test_a_run_whose_store_is_closed_under_it_is_parked_and_not_lost(tmp_path: Path) -> None:
     url, gate, is_asked = f"sqlite:///{tmp_path / 'runs.db'}", asyncio.Event(), asyncio.Event()
 

@@ -8,24 +8,33 @@ import msgspec
 from agent.cli.deciding import user_name
 from agent.cli.outlet import say, say_json, tell
 from agent.cli.place import Place, opened, place_options
-from agent.cli.visible import json_text, one_line
+from agent.cli.visible import call_text, json_text, one_line
 from agent.clock import now
 from agent.core.learning import MIN_SUPPORT
 from agent.engine.approval_rules import RULE_LIFETIME_S
-from agent.models.rule import ApprovalRule, BackTest, Begins, Between, Condition, Each, Equals, Fields, Mailbox, OneOf, Suggestion
+from agent.models.rule import ApprovalRule, BackTest, Begins, Between, Condition, Each, Equals, Fields, Mailbox, NoRule, OneOf, Suggestion
 from agent.runner import AgentRunner
 
 VALUE_CHARS = 200  # of a value that a rule names; --json shows all of it
 DAY_S = 86_400.0
+SHOWN_AGAINST = 5  # decisions that stand against a rule
+VERDICTS = {"edit": "changed", "reject": "rejected", "respond": "answered in the tool's place"}
+WHY_NONE = {
+    "nothing_in_common": "their arguments have nothing in common that a rule could name",
+    "others_were_refused": "a rule that covers them would also approve what a person did not",
+    "wrong_later": "what the older decisions taught was wrong on the newest ones",
+}
 RESTS = {"digits": "digits", "word": "letters, digits, _ or -", "path": "a path"}
 
 
 async def show_suggestions(place: Place, *, support: int | None, is_json: bool) -> None:
     """Print the rules that past decisions suggest, each with its back-test and the command that accepts it."""
     found: list[Suggestion] = []
+    none: list[NoRule] = []
     if place.file is None or place.file.exists():
         async with opened(place) as store, AgentRunner(store.traces, state_store=store.states) as runner:
             found = await runner.approval_rules.suggest(uid=place.uid, min_support=support or MIN_SUPPORT)
+            none = await runner.approval_rules.without_rule(uid=place.uid, min_support=support or MIN_SUPPORT) if not is_json else []
     if is_json:
         for suggestion in found:
             say_json(msgspec.to_builtins(suggestion))
@@ -38,6 +47,19 @@ async def show_suggestions(place: Place, *, support: int | None, is_json: bool) 
             say(line)
         say("  approved by " + ", ".join(f"{one_line(by) or 'somebody'} ({count})" for by, count in suggestion.approved_by.items()))
         say(f"  seasoned approvals suggest --accept {suggestion.suggestion_id}{options}")
+    for one in none:
+        for line in _none_lines(one):
+            tell(line)
+
+
+def _none_lines(none: NoRule) -> Iterator[str]:
+    """Yield why there is no rule for a tool, and which decisions stand against one."""
+    yield f"no rule for {one_line(none.tool_name)}, though {none.approved} calls of it were approved: {WHY_NONE[none.why]}"
+    for one in none.against[:SHOWN_AGAINST]:
+        verdict, at = VERDICTS.get(one.verdict, one.verdict), one.at.astimezone().isoformat(" ", "minutes")
+        yield f"  {verdict} by {one_line(one.by) or 'somebody'} on {at}: {call_text(none.tool_name, one.arguments)} · run {one.trace_id}, call {one.call_id}"
+    if len(none.against) > SHOWN_AGAINST:
+        yield f"  and {len(none.against) - SHOWN_AGAINST} more"
 
 
 async def accept_rule(place: Place, suggestion_id: str, *, days: float | None, support: int | None, by: str | None, is_json: bool) -> None:
@@ -106,8 +128,9 @@ def tested_text(tested: BackTest) -> str:
     if tested.missed:
         text += f", would have asked about {tested.missed} that were approved"
     if tested.later:
-        tried = f"approved {tested.later_approved}, wrongly {tested.later_wrongly_approved}"
-        text += f"; learnt from the older ones and tried on the newest {tested.later}: {tried}"
+        asked = tested.later - tested.later_approved - tested.later_wrongly_approved
+        text += f". As a check, a rule made from the oldest {tested.decisions - tested.later} alone met the newest {tested.later}: "
+        text += f"it would have approved {tested.later_approved}, wrongly approved {tested.later_wrongly_approved}, and asked about {asked}"
     return text
 
 

@@ -21,7 +21,7 @@ def open_with_agents(wanted: Wanted, project: Project, folders: Sequence[Path], 
     Raises:
         ConfigInvalid: there is no such agent, it does not say what it does, or it may reach what the one that calls it may not.
     """
-    agents = _called(wanted.names, project)
+    agents = called_agents(wanted.names, project)
     if not agents:
         return open_toolbox(wanted, folders)
     plain = tuple(dict.fromkeys(name for names in (wanted.names, *(entry.tools or () for entry in agents.values())) for name in names if not _is_agent(name)))
@@ -52,8 +52,12 @@ def _is_agent(name: str) -> bool:
     return name.startswith(AGENT)
 
 
-def _called(names: Sequence[str], project: Project) -> dict[str, AgentEntry]:
-    """Return the agents among the names, and those that they may call, by name."""
+def called_agents(names: Sequence[str], project: Project) -> dict[str, AgentEntry]:
+    """Return the agents among the names, and those that they may call, by name.
+
+    Raises:
+        ConfigInvalid: there is no such agent, or it does not say what it does.
+    """
     found: dict[str, AgentEntry] = {}
     todo = [name.removeprefix(AGENT) for name in names if _is_agent(name)]
     while todo:

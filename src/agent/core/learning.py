@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.core.patterns import fields_for, is_number, meets
 from agent.models.digest import canonical_hash
-from agent.models.rule import BackTest, Fields, Suggestion
+from agent.models.rule import BackTest, Fields, NoRule, Refused, Suggestion, WhyNone
 from agent.models.value import Value
 
 MIN_SUPPORT = 5
@@ -33,6 +33,8 @@ class PastDecision(Value, frozen=True, kw_only=True, gc=False):
     trace_id: str
     decided_at: datetime
     by: str = ""
+    call_id: str = ""
+    verdict: str = "approve"
 
 
 def suggest(decisions: Sequence[PastDecision], *, min_support: int = MIN_SUPPORT) -> list[Suggestion]:
@@ -42,6 +44,22 @@ def suggest(decisions: Sequence[PastDecision], *, min_support: int = MIN_SUPPORT
         of_tool = sorted((d for d in decisions if d.tool_name == tool), key=lambda d: d.decided_at)[-MAX_DECISIONS:]
         found += _suggest_for_tool(of_tool, min_support)
     return sorted(found, key=lambda s: (-s.tested.approved, s.tool_name, s.suggestion_id))
+
+
+def without_rule(decisions: Sequence[PastDecision], *, min_support: int = MIN_SUPPORT) -> list[NoRule]:
+    """Return the tools of which enough calls were approved and no rule is made, and why."""
+    found: list[NoRule] = []
+    for tool in sorted({decision.tool_name for decision in decisions}):
+        of_tool = sorted((d for d in decisions if d.tool_name == tool), key=lambda d: d.decided_at)[-MAX_DECISIONS:]
+        approved = [d.arguments for d in of_tool if d.is_approved and d.schema_hash == of_tool[-1].schema_hash]
+        if len(approved) < min_support or _suggest_for_tool(of_tool, min_support):
+            continue
+        where = fields_for(approved)
+        against = [d for d in of_tool if not d.is_approved and where is not None and meets(where, d.arguments)]
+        why: WhyNone = "nothing_in_common" if where is None or not where.fields else "others_were_refused" if against else "wrong_later"
+        told = [Refused(trace_id=d.trace_id, call_id=d.call_id, verdict=d.verdict, by=d.by, at=d.decided_at, arguments=d.arguments) for d in against[::-1]]
+        found.append(NoRule(tool_name=tool, approved=len(approved), why=why, against=told))
+    return found
 
 
 def _suggest_for_tool(decisions: Sequence[PastDecision], min_support: int) -> list[Suggestion]:

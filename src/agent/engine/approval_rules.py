@@ -5,13 +5,13 @@ import math
 from datetime import timedelta
 
 from agent.clock import now
-from agent.core.learning import MIN_SUPPORT, suggest
+from agent.core.learning import MIN_SUPPORT, suggest, without_rule
 from agent.engine.beginning import tenant
 from agent.engine.evidence import MAX_RUNS, past_decisions
 from agent.engine.log import as_trace_log
 from agent.engine.rulebook import PREFIX, key_of, read_rules
 from agent.errors import BadInput, RuleNotFound, Unsupported
-from agent.models.rule import ApprovalRule, Suggestion
+from agent.models.rule import ApprovalRule, NoRule, Suggestion
 from agent.models.value import replace
 from agent.storage.protocols import StateStore, TraceStore
 
@@ -45,6 +45,15 @@ class ApprovalRules:
         found = await asyncio.to_thread(suggest, decisions, min_support=min_support)
         known = {rule.rule_id for rule in await self.list(uid=owner)} if self._states is not None else set()
         return [suggestion for suggestion in found if suggestion.suggestion_id not in known]
+
+    async def without_rule(self, *, uid: str | None = None, min_support: int = MIN_SUPPORT, max_runs: int = MAX_RUNS) -> list[NoRule]:
+        """Return the tools of which people approved enough calls, and that `suggest` makes no rule for, with what stands against one.
+
+        Raises:
+            Unsupported: the store keeps no log that can be read back.
+        """
+        decisions = await past_decisions(as_trace_log(self._traces, "learn from decisions"), tenant(uid), max_runs=max_runs)
+        return await asyncio.to_thread(without_rule, decisions, min_support=min_support)
 
     async def accept(
         self, suggestion_id: str, *, by: str, uid: str | None = None, lifetime_s: float = RULE_LIFETIME_S, min_support: int = MIN_SUPPORT

@@ -147,6 +147,8 @@ def check_kinds(request: Request) -> None:
     Raises:
         BadInput: says which has not.
     """
+    if isinstance(request.task, str) and not request.task.strip():
+        raise BadInput("the task is blank: say what is to be done, such as runner.run('Which order is the oldest?')")
     required: dict[str, Any] = {"model": request.model, "agent_type": request.agent_type}
     optional: dict[str, Any] = {"system_prompt": request.system_prompt, "conversation_id": request.conversation_id}
     for name, text in required.items():

@@ -69,4 +69,6 @@ def _decision(step: Step, decided: said.ApprovalDecided, request: said.ApprovalR
         trace_id=step.trace_id,
         decided_at=step.created_at,
         by=decided.by or "",
+        call_id=decided.call_id,
+        verdict=decided.verdict,
     )

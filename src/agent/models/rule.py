@@ -93,6 +93,30 @@ class Suggestion(Value, frozen=True, kw_only=True):
     approved_by: dict[str, int] = {}  # who approved what it covers, and how often; "" is a decision without a name
 
 
+WhyNone: TypeAlias = Literal["nothing_in_common", "others_were_refused", "wrong_later"]
+"""Why there is no rule: only "anything" would cover the calls; it would cover refused ones; what older decisions taught was wrong later."""
+
+
+class Refused(Value, frozen=True, kw_only=True):
+    """A call that a person did not approve as it stood."""
+
+    trace_id: str
+    call_id: str
+    verdict: str  # edit, reject or respond
+    by: str  # "": without a name
+    at: datetime
+    arguments: dict[str, Any]  # as they were asked about
+
+
+class NoRule(Value, frozen=True, kw_only=True):
+    """A tool of which enough calls were approved, and no rule can be made."""
+
+    tool_name: str
+    approved: int  # calls
+    why: WhyNone
+    against: list[Refused] = []  # what a rule that covers the approved calls would approve as well, the newest first
+
+
 class ApprovalRule(Value, frozen=True, kw_only=True):
     """A rule that a person accepted: it approves calls that need a person's agreement and for no other reason."""
 
