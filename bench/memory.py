@@ -118,6 +118,8 @@ async def the_rest(store: SqliteMemoryStore, database: Database, path: Path, siz
     """Print what uses, forgetting and the disk take."""
     items = tuple(Used(item_id=f"{n:032x}", kind="advice", rank=n, score=0.5) for n in range(5))
     runs = [Use(trace_id=f"run {n}", scope="agent:0", uid=None, items=items, arm="injected") for n in range(QUERIES)]
+    touch = "update part set version = version where name = 'memory'"
+    told("beside: a commit of one row", [await cpu_ms(lambda: database.write(lambda db: db.execute(touch).rowcount)) for _ in runs])
     told("a use of 5 items", [await cpu_ms(lambda use=use: store.record_use(use)) for use in runs])  # type: ignore[misc]  # as above
     told("an outcome", [await cpu_ms(lambda use=use: store.record_outcome(use.trace_id, 1.0, signal="score")) for use in runs])  # type: ignore[misc]
     told("how many runs a scope had", [await cpu_ms(lambda: store.run_count("agent:0", uid=None)) for _ in runs])

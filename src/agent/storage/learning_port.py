@@ -97,7 +97,8 @@ class LearningStore(MemoryCurator, Protocol):
     async def forget_from(self, sources: Sources, *, by: str | None = None, is_dry_run: bool = False) -> list[str]:
         """Remove all that came from somewhere, with what was derived from it, from the tables, the indexes and the log; return the ids.
 
-        Afterwards no byte of their words is in the file or its journal. An experience that rests on other evidence besides is
+        What the runs themselves say is on the record of runs: `TraceLog.erase` forgets it. Afterwards no byte of their words is in
+        the file or its journal; names (a uid, an id, `by`) stay. An experience that rests on other evidence besides is
         kept, without that part, where the words are not from there.
 
         Raises:

@@ -38,6 +38,8 @@ ENTRY = "number, at, uid, change, item_id, by, successor, data"
 """Columns of the log of which `change_of` makes a change."""
 ITEM = "coalesce(data, (select l.data from memory_log l where l.number = no))"
 """An item's bytes: of a case they are in the log only."""
+SPOKEN = {"memory_log": "number", "memory_item": "no", "memory_posting": "shelf, token, item"}
+"""Tables that hold words, and the order of their rows."""
 _OF_ID = "no in (select number from memory_log where item_id = ?)"  # an item, or a use, has the number of one of its entries
 _INSERT = "insert into memory_log(number, at, uid, change, item_id, by, successor, data, salt, pledge, hash) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _VERSIONS = f"change in ({', '.join(repr(change) for change in sorted(WHOLE))})"
@@ -154,17 +156,16 @@ class SqliteLedger:
 
     # ---- the projection
 
-    def scrub(self) -> None:
-        """Write anew what holds words, so that none of those that were removed is left in the pages.
+    def scrub(self, table: str) -> None:
+        """Write one of the `SPOKEN` anew, so that no word of what was removed is left in its pages.
 
         SQLite blanks what is deleted (`secure_delete`), but not what it left behind when it moved rows that were there still
         from one page to another. `vacuum` would do, and would copy the record of runs as well.
         """
-        for table, order in (("memory_log", "number"), ("memory_item", "no"), ("memory_posting", "shelf, token, item")):
-            self._db.execute(f"create temp table kept as select * from {table}")  # noqa: S608 (names from the line above)
-            self._db.execute(f"delete from {table}")  # noqa: S608  # its pages are blanked one and all
-            self._db.execute(f"insert into {table} select * from kept order by {order}")  # noqa: S608
-            self._db.execute("drop table kept")
+        self._db.execute(f"create temp table kept as select * from {table}")  # noqa: S608 (a name from above)
+        self._db.execute(f"delete from {table}")  # noqa: S608  # its pages are blanked one and all
+        self._db.execute(f"insert into {table} select * from kept order by {SPOKEN[table]}")  # noqa: S608
+        self._db.execute("drop table kept")
 
     def rebuild(self) -> None:
         """Make all that the log amounts to anew."""
