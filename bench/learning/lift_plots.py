@@ -30,7 +30,7 @@ def lines(file: Path, series: Mapping[str, Sequence[tuple[float, float]]], *, ti
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3" fill="{colour}"/>' for px, py in (place(*point) for point in points)]
         parts += [_line(left, top + 302 + 18 * number, left + 24, top + 302 + 18 * number, colour, 3), _text(left + 32, top + 306 + 18 * number, name)]
-    _write(file, width, height + 10, parts, title)
+    write(file, width, height + 10, parts, title)
 
 
 def bars(file: Path, shares: Mapping[str, float], *, title: str) -> None:
@@ -42,10 +42,11 @@ def bars(file: Path, shares: Mapping[str, float], *, title: str) -> None:
         parts.append(_text(left - 10, y + 13, name, anchor="end"))
         parts.append(f'<rect x="{left}" y="{y}" width="{max(share * (width - left - 80), 1):.1f}" height="16" fill="{COLOURS[0]}"/>')
         parts.append(_text(left + share * (width - left - 80) + 6, y + 13, f"{100 * share:.1f} %"))
-    _write(file, width, 50 + step * len(shares), parts, title)
+    write(file, width, 50 + step * len(shares), parts, title)
 
 
-def _write(file: Path, width: float, height: float, parts: Sequence[str], title: str) -> None:
+def write(file: Path, width: float, height: float, parts: Sequence[str], title: str) -> None:
+    """Write a drawing as a file."""
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" font-family="sans-serif" font-size="12" role="img">'
     back = f'<rect width="{width:g}" height="{height:g}" fill="#ffffff"/>'
     file.write_text("\n".join([head, f"<title>{escape(title)}</title>", back, *parts, "</svg>", ""]), encoding="utf-8")

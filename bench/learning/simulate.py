@@ -63,15 +63,18 @@ Reading = Callable[[Task, Luck, str], str]
 def run(cell: Cell, tell: Tell | None = None) -> Result:
     """Return how a cell went; `tell` takes the place of the arm's own."""
     drawn = draw(cell.seed, stream=cell.stream, held_out=cell.held_out)
-    return _Run(cell, drawn, tell or ARMS[cell.arm]).run()
+    return Run(cell, drawn, tell or ARMS[cell.arm]).run()
 
 
-class _Run:
+class Run:
+    """A cell under way."""
+
     def __init__(self, cell: Cell, drawn: Draw, tell: Tell) -> None:
         self.cell, self.drawn, self.tell = cell, drawn, tell
         self.memory, self.tools, self.corrections = PureMemory(), frozenset(drawn.tools), 0
 
     def run(self) -> Result:
+        """Return how it went."""
         right, tokens, early = 0, 0.0, None
         for at, (task, luck) in enumerate(zip(self.drawn.stream, self.drawn.luck, strict=True)):
             if at == EARLY:
@@ -88,6 +91,7 @@ class _Run:
         return Result(early=early or late, late=late, stream=right / count, tokens=tokens / count, corrections=self.corrections)
 
     def read(self, task: Task, luck: Luck, block: str) -> str:
+        """Return what the policy calls."""
         return choose(task, block, reader=self.cell.reader, obeys=luck.obeys < self.cell.obeys, tools=self.tools)
 
     def meant(self, task: Task, at: int) -> Task:
@@ -121,6 +125,7 @@ class _Run:
         return not is_right
 
     def exam(self, at: int) -> Exam:
+        """Return how the held-out tasks go as memory stands; nothing is learnt from them."""
         right, harmed, tokens = [], 0, 0.0
         self.memory.runs = at
         for task, luck in zip(self.drawn.held_out, self.drawn.held_out_luck, strict=True):
