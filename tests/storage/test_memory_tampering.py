@@ -1,18 +1,23 @@
 """Edits of a memory behind its back are found; what was forgotten through its door is not one."""
 
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from agent.clock import to_ms
 from agent.errors import StoreUnusable
 from agent.models.memory import Experience, Skill
-from agent.storage.memory_log import encode
+from agent.models.trace import Trace
+from agent.storage.memory_chain import pledge
+from agent.storage.memory_log import Change, encode
 from agent.storage.sqlite.backup import copy
 from agent.storage.sqlite.database import Database
 from agent.storage.sqlite.memories import SqliteMemoryStore
-from agent.storage.sqlite.schema import migrations, statements
+from agent.storage.sqlite.schema import APPLICATION_ID, migrations, statements
+from agent.storage.sqlite.traces import SqliteTraceStore
 
 
 @pytest.fixture
@@ -106,9 +111,40 @@ async def test_a_memory_of_the_first_format_is_chained_when_it_is_first_opened(d
 
     store = SqliteMemoryStore(database)
     assert (await store.verify()).entries == 1
-    await store.rebuild()
+    assert await store.search_experiences("s", "refunds") == [item]
     await store.retire(item.experience_id)
     assert (await store.verify()).entries == 2
+
+
+async def test_what_an_older_version_recorded_is_indexed_anew_when_it_is_first_opened(tmp_path: Path) -> None:
+    """Format 2 of a memory had an index of active items only, and format 2 of the file no note of what is to be learnt."""
+    path = tmp_path / "old.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for number, script in [*migrations()[:2], *migrations("memory")[:2]]:
+            for statement in statements(script):
+                db.execute(statement)
+            assert number <= 2
+        db.execute(f"pragma application_id={APPLICATION_ID}")
+        db.execute("pragma user_version=2")
+        db.execute("create table part(name text primary key, version integer not null) without rowid")
+        db.execute("insert into part values('memory', 2)")
+        link = b""
+        for item in (Experience.create("s", "refund", "ask"), Experience.create("s", "refund", "ask twice", state="shadow", experience_id="shadow")):
+            change = Change(at=item.created_at, change="added", item_id=item.experience_id, uid=None, data=encode(item))
+            number = db.execute("select count(*) from memory_log").fetchone()[0] + 1
+            made = pledge(link, number, change)
+            link = made.link
+            row = (number, to_ms(change.at), "added", item.experience_id, change.data, *made)
+            db.execute("insert into memory_log(number, at, change, item_id, data, salt, pledge, hash) values(?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    database = await Database.open(path)
+    store = SqliteMemoryStore(database)
+    found = await store.search("refunds", scopes=["s"], states=("active", "shadow"))
+    assert len(found) == 2
+    assert (await store.verify()).entries == 2
+    await SqliteTraceStore(database).create_trace(Trace.create(trace_id="t", signalled=0))
+    assert [trace.trace_id for trace in await SqliteTraceStore(database).list_traces(is_unlearnt=True)] == ["t"]
+    await database.close()
 
 
 def _old_row(db: sqlite3.Connection, item: Experience) -> None:
