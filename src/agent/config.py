@@ -35,6 +35,7 @@ class AgentConfig:
     language: str = "en"  # en or zh: what the program itself says to the model
     memory_placement: Literal["user", "system"] = "user"
     memory_limit: int = 5  # experiences, and skills, that one run reads at most
+    memory_relevance: float = 0.6  # part of the likeness of the best experience that another one has at least
     memory_max_chars: int = 8_000  # of the memory block
     memory_max_tokens: int = 1_000  # about, of the experiences in it together
     memory_max_rule_chars: int = 1_000  # of one experience; more is cut

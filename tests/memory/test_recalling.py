@@ -112,6 +112,15 @@ async def test_rules_have_a_number_and_tokens_and_one_of_a_megabyte_is_cut(told:
     assert list(arms(tight).values()).count("excluded") >= 1
 
 
+async def test_rules_that_fit_much_less_than_the_best_one_are_left_out(told: Told, memories: LearningStore) -> None:
+    await memories.add_experience(rule("where is my new card", "ask for the name", experience_id="near"))
+    await memories.add_experience(rule("a new song for the choir and all who sing in it", "count the voices", experience_id="far"))
+    read, all_of_them = await told.one(), await told.one(config={"memory_relevance": 0.0})
+
+    assert list(arms(read)) == ["near"]
+    assert list(arms(all_of_them)) == ["near", "far"]
+
+
 async def test_a_run_without_a_system_prompt_is_told_before_its_task(told: Told, memories: LearningStore) -> None:
     await memories.add_cases([case(1), case(2)])
     await told.one()

@@ -85,6 +85,7 @@ class LimitsEntry(Value, frozen=True, kw_only=True):
     compact_keep: Share | None = None
     keep_turns: Count | None = None
     memory_limit: Count | None = None
+    memory_relevance: Chance | None = None
     memory_max_chars: Some | None = None
     memory_max_tokens: Some | None = None
     memory_max_rule_chars: Some | None = None

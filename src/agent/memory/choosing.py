@@ -152,8 +152,11 @@ def _rules(found: Findings, wanted: Wanted, config: AgentConfig, chances: Chance
     told, used = list(pinned), [Used(item_id=rule.experience_id, kind="rule", rank=rank, score=1.0) for rank, rule in enumerate(pinned)]
     tokens = min(config.memory_max_tokens, config.memory_max_chars / CHARS_PER_TOKEN)
     room = Room(config.memory_limit - len(pinned), tokens - sum(_tokens(rule, config) for rule in pinned))
+    least = config.memory_relevance * max((one.score for one in found.experiences if _may_be_told(_rule(one.item), wanted)), default=0.0)
     for one in found.experiences:
         rule = _rule(one.item)
+        if one.score < least and _may_be_told(rule, wanted):
+            continue
         if is_item_id(rule.experience_id) or any(rule.experience_id == other.experience_id for other in pinned):
             continue
         arm, propensity = _arm(rule, wanted, chances)
@@ -166,6 +169,10 @@ def _rules(found: Findings, wanted: Wanted, config: AgentConfig, chances: Chance
         if arm == "injected":
             told.append(rule)
     return tuple(told), used
+
+
+def _may_be_told(rule: Experience, wanted: Wanted) -> bool:
+    return rule.state == "active" and rule.experience_id not in wanted.excluded
 
 
 def _arm(rule: Experience, wanted: Wanted, chances: Chances) -> tuple[Arm, float]:
