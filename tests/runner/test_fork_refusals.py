@@ -34,6 +34,7 @@ PAY = asks(tool_request("pay", {"to": "ann"}))
         (3, {"colour": "red"}, "cannot change colour; it can change task"),
         (4, {"task": "x"}, "had its answer by step 4"),
         (5, {"model": "x"}, "Fork at step 3 or before"),
+        (3, {"task": " \n"}, "the task is blank"),
         (3, {"task": 7}, "the task must be text"),
         (3, {"system_prompt": 7}, "system_prompt must be text"),
         (3, {"messages": "x"}, "messages must be a list"),

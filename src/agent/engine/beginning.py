@@ -147,8 +147,7 @@ def check_kinds(request: Request) -> None:
     Raises:
         BadInput: says which has not.
     """
-    if isinstance(request.task, str) and not request.task.strip():
-        raise BadInput("the task is blank: say what is to be done, such as runner.run('Which order is the oldest?')")
+    refuse_blank(request.task)
     required: dict[str, Any] = {"model": request.model, "agent_type": request.agent_type}
     optional: dict[str, Any] = {"system_prompt": request.system_prompt, "conversation_id": request.conversation_id}
     for name, text in required.items():
@@ -162,6 +161,16 @@ def check_kinds(request: Request) -> None:
             raise BadInput(f"{name} must be a list or left out, not {items!r:.100}")
     if isinstance(request.tools, str) or not all(isinstance(name, str) for name in request.tools or ()):
         raise BadInput(f"tools must be a list of names, not {request.tools!r}")
+
+
+def refuse_blank(task: Any) -> None:
+    """Return where a task says something.
+
+    Raises:
+        BadInput: it is blank.
+    """
+    if isinstance(task, str) and not task.strip():
+        raise BadInput("the task is blank: say what is to be done, such as 'Which order is the oldest?'")
 
 
 def trace_of(request: Request, payload: said.Input, trace_id: str) -> Trace:

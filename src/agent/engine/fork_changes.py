@@ -8,7 +8,7 @@ from agent.core.fold import advance
 from agent.core.forking import parts_of
 from agent.core.memory_block import block_of
 from agent.core.state import RunState
-from agent.engine.beginning import checked_messages, checked_task, system_and_messages
+from agent.engine.beginning import checked_messages, checked_task, refuse_blank, system_and_messages
 from agent.engine.shop import Shop
 from agent.errors import BadInput, ExperienceNotFound
 from agent.models.memory import Experience, Skill
@@ -50,6 +50,7 @@ async def checked_fork_changes(
 def _input(shop: Shop, state: RunState, changes: Mapping[str, Any]) -> dict[str, Any]:
     stored: dict[str, Any] = {}
     if "task" in changes:
+        refuse_blank(changes["task"])
         stored["task"] = checked_task(changes["task"], shop.redactor, shop.config)
     if "system_prompt" in changes:
         if changes["system_prompt"] is not None and not isinstance(changes["system_prompt"], str):
