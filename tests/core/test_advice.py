@@ -53,8 +53,8 @@ def test_the_share_is_as_the_formula_says() -> None:
         runs=HALF_LIFE,
     )
 
-    whole = 0.5**4 / 2 + 2 * 0.6**4 / 2 + 0.3**4
-    assert {record.tool: record.share for record in advice.records} == pytest.approx({"b": 0.6**4 / whole})
+    whole = 0.5**4 + 2 * 0.6**4 + 0.3**4
+    assert {record.tool: record.share for record in advice.records} == pytest.approx({"b": 2 * 0.6**4 / whole})
     assert pytest.approx(0.3**4) == UNKNOWN
 
 
@@ -92,12 +92,14 @@ def test_a_tool_that_is_not_offered_is_not_named_and_still_counts_in_the_shares(
     assert told(*found, offered=[]).text == ""
 
 
-def test_a_case_ages_with_the_runs_of_its_scope_and_counts_by_where_it_comes_from() -> None:
+def test_a_case_ages_by_what_came_after_it_of_its_tool_and_counts_by_where_it_comes_from() -> None:
     assert weight_of(case("a", weight=2.0), 0.5, HALF_LIFE) == pytest.approx(0.5**4)
     assert weight_of(case("a"), 0.5, -3) == 0.5**4
 
-    fresh, old = (case("a", number=1, run_number=HALF_LIFE), 0.8), (case("b", number=1, run_number=0), 0.8)
-    assert told(fresh, old, runs=HALF_LIFE).records[0].tool == "a"
+    old, other = (case("a", number=1), 0.8), (case("b", number=1), 0.75)
+    assert told(old, other, runs=9 * HALF_LIFE).records[0].tool == "a", "nobody tried it again: no reason to doubt it"
+    failed_since = case("a", -1, number=2, run_number=HALF_LIFE), 0.1
+    assert told(old, other, failed_since, runs=9 * HALF_LIFE).records[0].tool == "b"
     from_web = replace(case("b", number=1), trust="web")
     assert told((case("a"), 0.7), (from_web, 0.8)).records[0].tool == "a"
     assert told((case("a"), 0.7), (from_web, 0.8), trust_of=lambda _: 1.0).records[0].tool == "b"

@@ -26,7 +26,8 @@ CASES = 50
 SHARPNESS = 4
 """The power of a case's likeness: at half the likeness a case has a sixteenth of the weight."""
 HALF_LIFE = 1_000
-"""Runs of its scope after which a case counts half: costs little while nothing changes, and gives way where something does."""
+"""Runs of its scope, before the newest case of the same tool that was found, by which a case counts half: what nobody tried again is not forgotten for
+that, and what has failed since gives way."""
 UNKNOWN = 0.3**SHARPNESS
 """The vote for "none of these": as much as one plain case of the likeness .3. A few distant cases never make a large share."""
 AGAINST = 0.5
@@ -98,7 +99,7 @@ def advise(
 ) -> Advice:
     """Return what these cases come to; the order in which they are given does not matter.
 
-    `runs` says how many runs each scope has had (a scope that it lacks: its cases do not age). Only tools that are `offered`
+    `runs` says how many runs each scope has had (a scope that it lacks counts none: its cases do not age). Only tools that are `offered`
     are named (None: any); cases of others still speak against certainty. `trust_of` takes the place of `TRUST`. Given the `task`,
     tools whose cases together cover its words get more of what the votes give to all of them, others less.
 
@@ -123,19 +124,24 @@ def trust(case: Case) -> float:
 
 
 def weight_of(case: Case, likeness: float, age: int, trusted: float = 1.0) -> float:
-    """Return what a case's vote weighs. `likeness` is the score of its task, `age` counts runs of its scope."""
+    """Return what a case's vote weighs. `likeness` is the score of its task, `age` counts runs of its scope until the newest case of its tool."""
     near, fresh = math.pow(min(max(likeness, 0.0), 1.0), SHARPNESS), math.pow(2.0, -max(age, 0) / HALF_LIFE)
     return near * fresh * case.weight * trusted
 
 
 def _votes(found: Sequence[Found], runs: Mapping[str, int], trust_of: Callable[[Case], float]) -> list[_Vote]:
     """Return the votes, the heaviest first; each case has one."""
+    newest: dict[tuple[str, str], int] = {}
+    for case in (one.item for one in found):
+        if isinstance(case, Case):
+            newest[case.scope, case.tool] = max(newest.get((case.scope, case.tool), 0), case.run_number)
     votes: dict[str, _Vote] = {}
     for one in found:
         case = one.item
         if not isinstance(case, Case):
             continue
-        age, trusted = runs.get(case.scope, case.run_number) - case.run_number, trust_of(case)
+        age = newest[case.scope, case.tool] - case.run_number if case.scope in runs else 0
+        trusted = trust_of(case)
         weight = weight_of(case, one.score, age, trusted)
         if weight > 0 and math.isfinite(weight):
             votes[case.case_id] = _Vote(case, one.score, weight, weight_of(case, 1.0, age, trusted))
