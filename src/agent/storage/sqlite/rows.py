@@ -31,7 +31,7 @@ _AT_ONCE = 500  # values of one `in (…)`
 # An index would answer for `trace` and `seq` with values of its own: what is checked is what stands in the table.
 _CHAIN = """select s.seq, s.epoch, s.kind, s.at, s.parents, s.data, n.name, s.hash, s.trace from step s not indexed
     left join step_name n not indexed on n.step=s.id and n.trace=s.trace where s.id in (select id from step where trace=?) order by s.id"""
-_HELD = "select b.hash from blob_use u join blob b on b.id=u.blob where u.trace=?1 and +u.trace=?1"
+_HELD = "select b.hash, u.trace from blob_use u join blob b on b.id=u.blob where u.trace=?"  # as above: the second tells, not the look-up
 SEALED = (
     "id", "mode", "task", "agent_type", "uid", "context", "status", "created", "completed", "tokens", "cost", "is_partial", "waiting", "conversation",
     "parent", "fork_at", "format", "epoch", "owner",
@@ -73,7 +73,7 @@ class SqliteRows:
         try:
             ((no, seal),) = self.db.execute("select no, seal from trace where id=?", (trace_id,)).fetchall()
             found = self.db.execute(_CHAIN, (no,)).fetchall()
-            fields, held = fields_of(self.db, no), frozenset(digest for (digest,) in self.db.execute(_HELD, (no,)).fetchall())
+            fields, held = fields_of(self.db, no), frozenset(digest for digest, holder in self.db.execute(_HELD, (no,)).fetchall() if holder == no)
         except DAMAGE as error:
             raise StoreUnusable(f"trace {trace_id!r} was changed: its fields cannot be read ({error})") from error
         if astray := [row for row in found if row[8] != no]:
