@@ -59,10 +59,10 @@ def test_the_share_is_as_the_formula_says() -> None:
 
 
 def test_unsure_it_tells_the_records_of_up_to_three_tools() -> None:
-    advice = told(*[(case(tool, number=1), 0.8) for tool in "abcd"], (case("a", -1, number=2), 0.5))
+    advice = told(*[(case(tool, number=1), 0.8) for tool in "abc"], (case("a", -1, number=2), 0.5))
 
     assert advice.form == "evidence"
-    assert advice.text.endswith("For requests like “task of b”: b 25 % (worked 1 of 1); c 25 % (worked 1 of 1); d 25 % (worked 1 of 1).")
+    assert advice.text.endswith("For requests like “task of b”: b 33 % (worked 1 of 1); c 33 % (worked 1 of 1); a 31 % (worked 1 of 2).")
     assert all(WORTH_A_WORD <= record.share < FIRM for record in advice.records)
 
 
@@ -84,10 +84,10 @@ def test_corrections_alone_need_a_larger_share_to_be_an_instruction() -> None:
 
 
 def test_a_tool_that_is_not_offered_is_not_named_and_still_counts_in_the_shares() -> None:
-    found = [(case("a", number=1), 0.9), (case("b", number=2), 0.6)]
+    found = [(case("a", number=1), 0.9), (case("b", number=2), 0.8)]
 
     assert told(*found, offered=["b"]).form == "evidence"
-    assert told(*found, offered=["b"]).share == pytest.approx(0.6**4 / (0.9**4 + 0.6**4 + UNKNOWN))
+    assert told(*found, offered=["b"]).share == pytest.approx(0.8**4 / (0.9**4 + 0.8**4 + UNKNOWN))
     assert told(*found, offered=["z"]) == Advice(case_ids=("a/1/1", "b/1/2"))
     assert told(*found, offered=[]).text == ""
 
