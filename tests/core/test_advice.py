@@ -62,7 +62,7 @@ def test_unsure_it_tells_the_records_of_up_to_three_tools() -> None:
     advice = told(*[(case(tool, number=1), 0.8) for tool in "abc"], (case("a", -1, number=2), 0.5))
 
     assert advice.form == "evidence"
-    assert advice.text.endswith("For requests like “task of b”: b 33 % (worked 1 of 1); c 33 % (worked 1 of 1); a 31 % (worked 1 of 2).")
+    assert advice.text.endswith("For requests like “task of a”: b 33 % (worked 1 of 1); c 33 % (worked 1 of 1); a 31 % (worked 1 of 2).")
     assert all(WORTH_A_WORD <= record.share < FIRM for record in advice.records)
 
 
