@@ -65,6 +65,20 @@ def test_a_proof_is_json_for_programs(asked: Any) -> None:
     assert proof["runs"][0]["diff"]["shared"] == 2
 
 
+def test_the_runs_of_a_proof_are_marked_and_never_the_last_and_nothing_is_learnt_from_them(asked: Any) -> None:
+    last = json.loads(asked("runs", "show", "last", "--json").stdout.splitlines()[0])
+    proof = json.loads(asked("memory", "prove", "exp-1", "--model", "scripted:script.json", "--no-grade", "--json").stdout)
+    side = proof["runs"][0]["with"]["trace_id"]
+
+    assert json.loads(asked("runs", "show", "last", "--json").stdout.splitlines()[0]) == last
+    assert "(a proof of exp-1) Which date is on invoice" in asked("runs", "ls").stdout
+    given = asked("feedback", "add", side, "--correction", "Say the weekday too.").stderr
+    learnt = asked("feedback", "learn", side).stderr
+    assert "nothing is learnt from it" in given
+    assert "nothing is learnt from it" in learnt
+    assert "weekday" not in asked("memory", "ls").stdout
+
+
 def test_a_run_can_be_named_and_a_function_of_ones_own_grades(asked: Any) -> None:
     (asked.folder / "my_scorers.py").write_text("def is_iso(run):\n    return run.answer.startswith('2026')\n", encoding="utf-8")
 

@@ -13,7 +13,7 @@ from agent.cli.place import Place, opened, place_options
 from agent.cli.visible import cost_text, one_line
 from agent.clock import now
 from agent.errors import BadInput
-from agent.models.trace import Status, Trace
+from agent.models.trace import Status, Trace, proof_of
 from agent.models.value import Value
 
 STATUSES = typing.get_args(Status)
@@ -21,6 +21,7 @@ RESTING = "yellow"
 STYLES = {"completed": "green", "failed": "red", "cancelled": "red", "running": "cyan"}
 INTERRUPTED = "interrupted"  # told in place of `running` where nobody drives the run any more
 TASK_CHARS = 60
+PROVED_CHARS = 30
 
 
 class Filter(Value, frozen=True, kw_only=True):
@@ -91,11 +92,16 @@ def _table(found: list[Trace], dead: Container[str]) -> Table:
             when_text(trace.created_at),
             status_text(trace, is_dead=trace.trace_id in dead),
             Text(one_line(trace.agent_type or "-", 20)),
-            Text(one_line(trace.task or "", TASK_CHARS)),
+            Text(one_line(_task_text(trace), TASK_CHARS)),
             f"{trace.total_tokens:,}",
             cost_text(trace.total_cost, is_partial=trace.cost_is_partial),
         )
     return table
+
+
+def _task_text(trace: Trace) -> str:
+    proved = proof_of(trace)
+    return (trace.task or "") if proved is None else f"(a proof of {one_line(proved, PROVED_CHARS)}) {trace.task or ''}"
 
 
 def status_text(trace: Trace, *, is_dead: bool) -> Text:

@@ -16,7 +16,7 @@ from agent.cli.visible import one_line
 from agent.errors import BadInput
 from agent.models.feedback import FeedbackGiven
 from agent.models.memory import Experience
-from agent.models.trace import Step, Trace
+from agent.models.trace import Step, Trace, proof_of
 from agent.models.value import Value
 from agent.runner import AgentRunner
 from agent.storage.protocols import MemoryCurator, Store, TraceLog
@@ -24,6 +24,7 @@ from agent.storage.protocols import MemoryCurator, Store, TraceLog
 Kind = Literal["positive", "negative", "correction"]
 Where = tuple[str | None, str | None]
 """The store's URL and the uid, as they were given."""
+NOT_LEARNT = "this run was made by `memory prove`: nothing is learnt from it; say it of the run that it was forked from"
 PAGE = 50  # steps read at once while the last answer is looked for
 LOOKED_THROUGH = 200  # runs, the newest, among which those are looked for of which anything was said
 
@@ -97,6 +98,8 @@ async def add_feedback(project: Project, where: Where, target: str, opinion: Opi
         say_json({"trace_id": trace.trace_id, "step_id": step.step_id, "experience_id": learnt})
         return
     tell(f"recorded on step {step.sequence} of run {trace.trace_id}")
+    if proof_of(trace) is not None:
+        tell(NOT_LEARNT)
     _tell_learnt(learnt, item)
 
 
@@ -181,6 +184,9 @@ async def learn_from(project: Project, where: Where, wanted: str, *, is_json: bo
         learnt = await runner.memory.learn(trace.trace_id, even_unasked=True, uid=place.uid)
     if is_json:
         say_json({"trace_id": trace.trace_id, "experience_ids": learnt})
+        return
+    if proof_of(trace) is not None:
+        tell(NOT_LEARNT)
         return
     tell(f"learnt from run {trace.trace_id}: {', '.join(learnt) or 'no words; how its tools did is counted, where somebody said so'}")
 

@@ -9,7 +9,7 @@ from agent.assemble import open_store, sqlite_path
 from agent.cli.project_file import Project
 from agent.config import ANONYMOUS
 from agent.errors import BadInput, StoreUnusable, TraceNotFound
-from agent.models.trace import Trace, is_subrun
+from agent.models.trace import Trace, is_subrun, proof_of
 from agent.models.value import Value
 from agent.storage.protocols import Store, TraceLog
 
@@ -117,10 +117,10 @@ async def find_trace(log: TraceLog, wanted: str, uid: str) -> Trace:
 
 
 async def _newest(log: TraceLog, uid: str) -> Trace | None:
-    """Return the newest run that nobody called: a sub-agent's goes on by its parent's."""
+    """Return the newest run that nobody called and that proves nothing: a sub-agent's goes on by its parent's."""
     before: str | None = None
     while page := await log.list_traces(uid=uid, limit=NEWEST_AT_ONCE, before=before):
-        found = next((trace for trace in page if not is_subrun(trace)), None)
+        found = next((trace for trace in page if not is_subrun(trace) and proof_of(trace) is None), None)
         if found is not None:
             return found
         before = page[-1].trace_id

@@ -19,7 +19,7 @@ from agent.memory.finding import scopes_of
 from agent.models.digest import canonical_hash
 from agent.models.memory import Experience
 from agent.models.payloads import payload_of
-from agent.models.trace import ENDED, Step, Trace
+from agent.models.trace import ENDED, PROOF, Step, Trace
 from agent.models.value import Value
 from agent.runner import AgentRunner
 from agent.storage.learning_port import LearningStore
@@ -211,6 +211,9 @@ class Prover:
             return known
         runner = AgentRunner(self.store.traces, self.store.memories, self.store.states, tools, self.llm_call, self.config)
         fork_id = await runner.fork(past.trace.trace_id, past.read.sequence, uid=self.uid, model=self.model, **changes)
+        forked = await self.store.traces.get_trace(fork_id, uid=self.uid)
+        assert forked is not None
+        await self.store.traces.update_trace(fork_id, context={**forked.context, PROOF: item.experience_id})  # no `last` run, none to learn from
         await self.store.states.set(key, fork_id, uid=self.uid)
         return fork_id
 

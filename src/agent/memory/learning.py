@@ -23,7 +23,7 @@ from agent.memory.recalling import note_late
 from agent.models.json_text import json_of
 from agent.models.memory import Experience
 from agent.models.payloads import step_of
-from agent.models.trace import Step, Trace
+from agent.models.trace import Step, Trace, proof_of
 from agent.models.value import replace
 from agent.storage.learning_port import LearningStore, Sources
 from agent.storage.protocols import MemoryStore, TraceLog, TraceStore
@@ -59,6 +59,8 @@ class Learner:
         for _ in range(self.config.max_append_attempts):
             trace, steps = await self._read(trace_id, uid)
             record = read_run(trace_id, steps)
+            if proof_of(trace) is not None:  # what a trial came to says nothing of the world
+                return {} if await self._note(trace, record, {}, steps) else record.written
             if isinstance(self.memories, LearningStore):
                 await note_late(self.memories, trace, steps, scope=scope_of(trace))
             written = await self._write(trace, record, even_unasked=even_unasked)

@@ -14,6 +14,8 @@ FORMAT = 2
 """The version of the format that this program writes; it reads this one and all before it. 2: the seal covers the fields of the trace."""
 
 Status = Literal["running", "waiting", "paused", "completed", "limit_reached", "cancelled", "failed"]
+PROOF = "seasoned:proof"
+"""The entry in the context of a run that was made to prove an item of memory: the item's id. Nothing is learnt from such a run."""
 ENDED: frozenset[str] = frozenset({"completed", "limit_reached", "cancelled", "failed"})
 
 
@@ -118,6 +120,12 @@ def subrun_id_of(trace_id: str, call_id: str) -> str:
 def is_subrun(trace: Trace) -> bool:
     """Whether a trace is a sub-agent's run, carrying out a call of its parent."""
     return trace.parent_trace_id is not None and trace.trace_id.startswith(f"{trace.parent_trace_id}.")
+
+
+def proof_of(trace: Trace) -> str | None:
+    """Return the id of the item that a run is a proof of, one side of it; None for any other run."""
+    item_id = trace.context.get(PROOF)
+    return item_id if isinstance(item_id, str) else None
 
 
 def root_id_of(trace_id: str) -> str:
