@@ -42,6 +42,16 @@ def test_feedback_is_listed_changed_taken_back_and_given_again(seasoned: Command
     assert f"{where}  correction (by bob, version 4): count the apples twice → exp-" in plain
 
 
+def test_what_a_lesson_takes_the_place_of_is_named(seasoned: Command) -> None:
+    seasoned.run("five")
+    first = json.loads(seasoned("feedback", "add", "last", "--correction", "Always use dollars.", "--by", "ada", "--json").stdout)["experience_id"]
+    beside = seasoned("feedback", "add", "last", "--correction", "Thanks.", "--by", "eve")
+    instead = seasoned("feedback", "add", "last", "--correction", "Always use euros.", "--by", "bob")
+
+    assert "takes the place of" not in beside.stderr
+    assert f"takes the place of {first}" in instead.stderr
+
+
 def test_a_call_is_corrected_without_words(seasoned: Command) -> None:
     seasoned.run("five")
     shown = seasoned("feedback", "add", "last/2", "--tool", "count_twice", "--args", '{"n": 2}', "--json")

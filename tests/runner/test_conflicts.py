@@ -81,6 +81,14 @@ async def test_the_contrary_closes_the_older_is_shown_as_a_diff_and_can_be_undon
     assert await conflicts_of(runner).list(uid="anonymous") == []
 
 
+@pytest.mark.parametrize("said", ["Thanks.", "不对", "Paris", "Politely."])
+async def test_a_word_or_two_that_have_nothing_in_common_with_a_rule_stand_beside_it(said: str, runner: AgentRunner, store: Store) -> None:
+    older = await corrected(runner, "Name the day of delivery as well, and who packed it.", by="ada")
+    newer = await corrected(runner, said, by="bob")
+
+    assert [(await item(store, one)).state for one in (older, newer)] == ["active", "active"]
+
+
 async def test_what_speaks_of_something_else_stays_beside_it(runner: AgentRunner, store: Store) -> None:
     ids = [await corrected(runner, rule) for rule in ("Answer in euros.", "Name the day of delivery as well.")]
 

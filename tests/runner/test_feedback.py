@@ -155,6 +155,28 @@ async def test_a_memory_that_fails_to_learn_leaves_it_for_later_and_says_so(make
     assert [item.rule for item in await learnt_in(store)] == ["bill in euros"]
 
 
+async def test_a_forgotten_lesson_stays_forgotten_and_the_others_go_on_being_learnt(make: Any, store: Store, caplog: Any) -> None:
+    runner = make(llm=ScriptedLLM(["done"] * 9))
+    trace_id, answer = await answered(runner)
+    gone = await runner.add_feedback(trace_id, answer, "correction", "Answer with the name of the city only.", by="ada")
+    await store.memories.forget(gone)
+    await runner.add_feedback(trace_id, answer, "correction", "Answer with the name of the city.", by="bob")
+    first = (await runner.feedback.list(trace_id))[0].feedback_id
+    await runner.feedback.revoke(trace_id, first)
+    again = await runner.feedback.restore(trace_id, first)
+    eves = await runner.add_feedback(trace_id, answer, "correction", "Write it in capitals.", by="eve")
+    learnt = await runner.memory.learn(trace_id, even_unasked=True)
+
+    assert again is None
+    assert await state_of(store, eves) == "active"
+    assert gone not in learnt
+    assert eves in learnt
+    assert await store.memories.get(gone) is None
+    assert "was forgotten, and is not learnt again" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert await store.traces.list_traces(is_unlearnt=True) == []
+
+
 async def test_a_refusal_with_a_reason_is_learnt_without_being_asked_twice(make: Any, store: Store) -> None:
     llm = ScriptedLLM([asks(tool_request("pay", {"to": "eve"})), "refused", "done"])
     runner = make(llm=llm)

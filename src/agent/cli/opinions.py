@@ -1,7 +1,7 @@
 """Feedback from the command line."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -14,11 +14,13 @@ from agent.cli.place import Place, find_trace, opened, place_of
 from agent.cli.project_file import Project
 from agent.cli.visible import one_line
 from agent.errors import BadInput
+from agent.memory.keeping import closed_by
 from agent.models.feedback import FeedbackGiven
 from agent.models.memory import Experience
 from agent.models.trace import Step, Trace, proof_of
 from agent.models.value import Value
 from agent.runner import AgentRunner
+from agent.storage.learning_port import LearningStore
 from agent.storage.protocols import MemoryCurator, Store, TraceLog
 
 Kind = Literal["positive", "negative", "correction"]
@@ -93,14 +95,14 @@ async def add_feedback(project: Project, where: Where, target: str, opinion: Opi
         trace, step = await (find_step(store.traces, target, place.uid) if "/" in target else _answer(store.traces, target, place.uid))
         given = (trace.trace_id, step.step_id, opinion.kind or "correction", opinion.text or "", is_learning)
         learnt = await runner.add_feedback(*given, by=opinion.by, corrected=opinion.corrected, uid=place.uid)
-        item = await _item(store, learnt)
+        item, replaced = await _item(store, learnt), await _replaced(store, learnt, place.uid)
     if is_json:
         say_json({"trace_id": trace.trace_id, "step_id": step.step_id, "experience_id": learnt})
         return
     tell(f"recorded on step {step.sequence} of run {trace.trace_id}")
     if proof_of(trace) is not None:
         tell(NOT_LEARNT)
-    _tell_learnt(learnt, item)
+    _tell_learnt(learnt, item, replaced)
 
 
 async def list_feedback(project: Project, where: Where, wanted: str | None, *, limit: int, is_json: bool) -> None:
@@ -133,12 +135,12 @@ async def edit_feedback(project: Project, where: Where, target: str, opinion: Op
         learnt = await runner.feedback.edit(
             trace.trace_id, step.step_id, feedback_type=opinion.kind, content=opinion.text, by=opinion.by, uid=place.uid, **changes
         )
-        item = await _item(store, learnt)
+        item, replaced = await _item(store, learnt), await _replaced(store, learnt, place.uid)
     if is_json:
         say_json({"trace_id": trace.trace_id, "feedback_id": step.step_id, "experience_id": learnt})
         return
     tell(f"changed; what was said before stays on the record of run {trace.trace_id}")
-    _tell_learnt(learnt, item)
+    _tell_learnt(learnt, item, replaced)
 
 
 async def undo_feedback(project: Project, where: Where, target: str, *, by: str | None, is_json: bool, is_redo: bool = False) -> None:
@@ -150,13 +152,13 @@ async def undo_feedback(project: Project, where: Where, target: str, *, by: str 
             learnt = await runner.feedback.restore(trace.trace_id, step.step_id, by=by, uid=place.uid)
         else:
             await runner.feedback.revoke(trace.trace_id, step.step_id, by=by, uid=place.uid)
-        item = await _item(store, learnt)
+        item, replaced = await _item(store, learnt), await _replaced(store, learnt, place.uid)
     if is_json:
         say_json({"trace_id": trace.trace_id, "feedback_id": step.step_id, "is_revoked": not is_redo, "experience_id": learnt})
         return
     if is_redo:
         tell("given again")
-        _tell_learnt(learnt, item)
+        _tell_learnt(learnt, item, replaced)
         return
     tell(f"taken back: what was learnt of it is told no more; `seasoned feedback redo {trace.trace_id}/{step.sequence}` gives it again")
 
@@ -196,7 +198,14 @@ async def _item(store: Store, experience_id: str | None) -> Experience | None:
     return item if isinstance(item, Experience) else None
 
 
-def _tell_learnt(experience_id: str | None, item: Experience | None) -> None:
+async def _replaced(store: Store, experience_id: str | None, uid: str) -> list[str]:
+    """Return the ids of what an experience took the place of."""
+    if experience_id is None or not isinstance(store.memories, LearningStore):
+        return []
+    return [item.experience_id for item in await closed_by(store.memories, experience_id, uid=uid)]
+
+
+def _tell_learnt(experience_id: str | None, item: Experience | None, replaced: Sequence[str]) -> None:
     if experience_id is None:
         return
     if item is not None and item.state == "shadow":
@@ -205,6 +214,8 @@ def _tell_learnt(experience_id: str | None, item: Experience | None) -> None:
         tell(f"what it would change in past runs: seasoned memory prove {experience_id}")
         return
     tell(f"learnt as {experience_id}: later runs of this agent are told where it fits")
+    if replaced:
+        tell(f"it takes the place of {', '.join(replaced)}; the other way round: seasoned memory conflicts")
 
 
 async def _spoken_of(log: TraceLog, uid: str, limit: int) -> list[Trace]:

@@ -4,7 +4,7 @@ import difflib
 import re
 import unicodedata
 
-from agent.core.text import query_tokens
+from agent.core.text import query_tokens, tokens
 from agent.models.memory import Experience
 
 NEAR = 0.6
@@ -44,7 +44,13 @@ def is_contradicted(older: Experience, newer: Experience) -> bool:
     if _place(older) != _place(newer) or not normal(newer.condition) or normal(older.condition) != normal(newer.condition) or is_same(older, newer):
         return False
     fewer, more = sorted((set(query_tokens(older.rule)), set(query_tokens(newer.rule))), key=len)
-    return len(fewer - more) <= max(1, len(fewer) // OTHER_WORDS)
+    return len(fewer - more) <= max(1, len(fewer) // OTHER_WORDS) and _has_half(older.rule, newer.rule)
+
+
+def _has_half(one: str, other: str) -> bool:
+    """Whether two rules share half of the longer one's words, the small ones too: one word alone ("Thanks.") contradicts nothing."""
+    fewer, more = sorted((set(tokens(one)), set(tokens(other))), key=len)
+    return 2 * len(fewer & more) >= max(len(more), 1)
 
 
 def diff_of(older: Experience, newer: Experience) -> str:

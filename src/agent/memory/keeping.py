@@ -17,8 +17,8 @@ SUPPORT = 3
 """Runs that speak for what a model worded, from which on it is told without a person's word."""
 
 
-async def keep(store: MemoryStore, new: Experience, *, instead_of: str | None = None, is_back: bool = False, by: str | None = None) -> str:
-    """Record a lesson and return the id under which it is known. Learning it again changes nothing.
+async def keep(store: MemoryStore, new: Experience, *, instead_of: str | None = None, is_back: bool = False, by: str | None = None) -> str | None:
+    """Record a lesson and return the id under which it is known. Learning it again changes nothing. None: it was forgotten, and stays so.
 
     `instead_of`: the id of what the same person said before, and takes back by this. `is_back`: it was taken back, and is said again.
     """
@@ -29,6 +29,8 @@ async def keep(store: MemoryStore, new: Experience, *, instead_of: str | None = 
         if is_back and known.state not in OPEN:
             await store.restore(new.experience_id, by=by)
         return new.experience_id
+    if known is None and await was_forgotten(store, new.experience_id):
+        return None
     before = await store.get(instead_of) if instead_of is not None else None
     if isinstance(before, Experience) and before.state in OPEN:
         return await store.supersede(before.experience_id, new, by=by)
@@ -40,6 +42,17 @@ async def keep(store: MemoryStore, new: Experience, *, instead_of: str | None = 
     if contrary is not None and new.state == "active":
         return await store.supersede(contrary.experience_id, new, by=by)
     return await store.add_experience(new)
+
+
+async def was_forgotten(store: LearningStore, experience_id: str) -> bool:
+    """Whether the words of an experience were removed on purpose."""
+    return any(entry["change"] == "forgotten" for entry in await store.history(item_id=experience_id))
+
+
+async def closed_by(store: LearningStore, experience_id: str, *, uid: str | None = None) -> list[Experience]:
+    """Return what an experience took the place of."""
+    closed = await store.list(uid=uid, state="superseded")
+    return [item for item in closed if isinstance(item, Experience) and item.superseded_by == experience_id]
 
 
 async def _keep_plainly(store: MemoryStore, new: Experience, instead_of: str | None, by: str | None) -> str:

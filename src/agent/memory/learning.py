@@ -15,7 +15,7 @@ from agent.clock import now
 from agent.config import ANONYMOUS, AgentConfig
 from agent.core.lessons import Lesson, cases_of, experience_id_of, lessons_of, scope_of, verdict_of, versions_of
 from agent.core.signals import RunRecord, read_run
-from agent.errors import AgentError, SequenceTaken, TraceNotFound
+from agent.errors import AgentError, BadInput, SequenceTaken, TraceNotFound
 from agent.llm.contract import LLMCall
 from agent.memory.extracting import Extraction, ExtractionRequest, by_function, by_model, trust_of
 from agent.memory.keeping import keep, withdraw
@@ -65,7 +65,7 @@ class Learner:
                 await note_late(self.memories, trace, steps, scope=scope_of(trace))
             written = await self._write(trace, record, even_unasked=even_unasked)
             if await self._note(trace, record, written, steps):
-                return {**record.written, **{step_id: item.experience_id for step_id, item in written.items()}}
+                return await self._there({**record.written, **{step_id: item.experience_id for step_id, item in written.items()}})
         raise AgentError(f"trace {trace_id!r}: other writers were first {self.config.max_append_attempts} times; learn from it later")
 
     async def digest(self, uid: str | None = None, *, limit: int = DIGESTED) -> int:
@@ -84,10 +84,17 @@ class Learner:
             return await self.learn(trace_id)
         except asyncio.CancelledError:
             raise
-        except Exception:
+        except Exception as error:
             self._failed.add(trace_id)
-            logger.warning("run %s could not be learnt from; it is left for later", trace_id, exc_info=True)
+            logger.warning("run %s could not be learnt from; it is left for later: %s: %s", trace_id, type(error).__name__, error)
+            logger.debug("why run %s could not be learnt from", trace_id, exc_info=True)
             return None
+
+    async def _there(self, learnt: dict[str, str]) -> dict[str, str]:
+        """Return of what was learnt what was not forgotten since."""
+        if not isinstance(self.memories, LearningStore):
+            return learnt
+        return {step_id: item_id for step_id, item_id in learnt.items() if await self.memories.get(item_id) is not None}
 
     async def _read(self, trace_id: str, uid: str | None) -> tuple[Trace, list[Step]]:
         if not isinstance(self.traces, TraceLog):
@@ -114,7 +121,13 @@ class Learner:
                 await self._take_back(record, root_id)
         for lesson in lessons.values():
             if lesson.sequence > since and (lesson.step_id not in record.written or len(record.feedback.get(lesson.root_id, ())) > 1):
-                written[lesson.step_id] = await self._keep(trace, record, lesson, owner)
+                try:
+                    kept = await self._keep(trace, record, lesson, owner)
+                except BadInput as error:  # the same again would fail again: the others are not to wait for it
+                    logger.warning("run %s: what step %s said is not learnt: %s", trace.trace_id, lesson.step_id, error)
+                    continue
+                if kept is not None:
+                    written[lesson.step_id] = kept
         return {step_id: item for step_id, item in written.items() if step_id not in record.written}
 
     async def _write_cases(self, store: LearningStore, trace: Trace, record: RunRecord, owner: str, since: int, *, even_unasked: bool) -> None:
@@ -146,7 +159,7 @@ class Learner:
         for experience_id in dict.fromkeys((*versions_of(record, root_id), *known)):
             await withdraw(self.memories, experience_id, [*steps, *(version.payload.target_step_id for version in versions)], by=by)
 
-    async def _keep(self, trace: Trace, record: RunRecord, lesson: Lesson, owner: str) -> said.MemoryWrite:
+    async def _keep(self, trace: Trace, record: RunRecord, lesson: Lesson, owner: str) -> said.MemoryWrite | None:
         ids = versions_of(record, lesson.root_id) or [experience_id_of(lesson.step_id)]
         before = [one for one in ids[:-1] if one != ids[-1]]
         found = await self._extracted(trace, record, lesson)
@@ -156,6 +169,9 @@ class Learner:
             instead_of = await self._own(record, lesson.root_id, instead_of)
         is_back = len(record.feedback.get(lesson.root_id, ())) > 1
         experience_id = await keep(self.memories, experience, instead_of=instead_of, is_back=is_back, by=lesson.by)
+        if experience_id is None:
+            logger.warning("run %s: what step %s said was forgotten, and is not learnt again; say it anew where it is meant", trace.trace_id, lesson.step_id)
+            return None
         usage = found.usage if found is not None else {}
         return said.MemoryWrite(experience_id=experience_id, condition=experience.condition, rule=experience.rule, **usage)
 
