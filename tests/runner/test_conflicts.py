@@ -81,6 +81,36 @@ async def test_the_contrary_closes_the_older_is_shown_as_a_diff_and_can_be_undon
     assert await conflicts_of(runner).list(uid="anonymous") == []
 
 
+@pytest.mark.parametrize("is_edited", [False, True])
+async def test_feedback_taken_back_brings_back_what_it_took_the_place_of_and_given_again_closes_it(is_edited: bool, runner: AgentRunner, store: Store) -> None:
+    dollars = await corrected(runner, "Always use dollars.", by="ada")
+    euros = await corrected(runner, "Always use euros.", by="bob")
+    trace_id = (await store.traces.list_traces())[0].trace_id
+    (given,) = await runner.feedback.list(trace_id)
+    if is_edited:
+        euros = await runner.feedback.edit(trace_id, given.feedback_id, content="Always use yen.") or ""
+    for _ in range(2):
+        await runner.feedback.revoke(trace_id, given.feedback_id)
+        undone = [(await item(store, one)).state for one in (dollars, euros)]
+        active = [one.experience_id for one in await store.memories.list(state="active")]
+        assert await runner.feedback.restore(trace_id, given.feedback_id) == euros
+
+        assert undone == ["active", "retired"]
+        assert active == [dollars]
+        assert (await item(store, dollars)).superseded_by == euros
+        assert [one.experience_id for one in await store.memories.list(state="active")] == [euros]
+
+
+async def test_a_lesson_taken_back_after_it_was_replaced_does_not_come_back_with_the_other(runner: AgentRunner, store: Store) -> None:
+    for rule in ("Always use dollars.", "Always use euros."):
+        await corrected(runner, rule)
+    for trace in reversed(await store.traces.list_traces()):  # the older one first
+        (given,) = await runner.feedback.list(trace.trace_id)
+        await runner.feedback.revoke(trace.trace_id, given.feedback_id)
+
+    assert [one.state for one in await store.memories.list()] == ["retired", "retired"]
+
+
 @pytest.mark.parametrize("said", ["Thanks.", "不对", "Paris", "Politely."])
 async def test_a_word_or_two_that_have_nothing_in_common_with_a_rule_stand_beside_it(said: str, runner: AgentRunner, store: Store) -> None:
     older = await corrected(runner, "Name the day of delivery as well, and who packed it.", by="ada")

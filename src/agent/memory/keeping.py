@@ -27,7 +27,10 @@ async def keep(store: MemoryStore, new: Experience, *, instead_of: str | None = 
     known = await store.get(new.experience_id)
     if isinstance(known, Experience):
         if is_back and known.state not in OPEN:
-            await store.restore(new.experience_id, by=by)
+            back = await store.restore(new.experience_id, by=by)
+            contrary = _contrary(await alike_to(store, back), back)
+            if contrary is not None:
+                await store.supersede(contrary.experience_id, back, by=by)
         return new.experience_id
     if known is None and await was_forgotten(store, new.experience_id):
         return None
@@ -38,10 +41,15 @@ async def keep(store: MemoryStore, new: Experience, *, instead_of: str | None = 
     for item in alike:
         if is_same(item, new):
             return await strengthen(store, item, new.evidence, by=by)
-    contrary = next((item for item in alike if item.state != "candidate" and is_contradicted(item, new)), None)
-    if contrary is not None and new.state == "active":
+    contrary = _contrary(alike, new)
+    if contrary is not None:
         return await store.supersede(contrary.experience_id, new, by=by)
     return await store.add_experience(new)
+
+
+def _contrary(alike: Sequence[Experience], new: Experience) -> Experience | None:
+    """Return what a lesson takes the place of: only one that is told may."""
+    return next((item for item in alike if new.state == "active" and item.state != "candidate" and is_contradicted(item, new)), None)
 
 
 async def was_forgotten(store: LearningStore, experience_id: str) -> bool:
@@ -86,15 +94,31 @@ def run_of(step_id: str) -> str:
     return step_id.rpartition("/")[0] or step_id
 
 
-async def withdraw(store: MemoryStore, experience_id: str, steps: Sequence[str], *, by: str | None = None) -> None:
-    """Take what steps said out of a lesson; one that rests on nothing else is retired."""
+async def withdraw(store: MemoryStore, experience_id: str, steps: Sequence[str], *, own: Sequence[str] = (), by: str | None = None) -> None:
+    """Take what steps said out of a lesson; one that rests on nothing else is retired, and what it took the place of is back.
+
+    `own`: what else the same feedback said; that is not put back.
+    """
     if not isinstance(store, MemoryCurator):
         return
     item = await store.get(experience_id)
-    if not isinstance(item, Experience) or item.state not in OPEN:
+    if not isinstance(item, Experience) or item.superseded_by in own:
         return
     left = tuple(step_id for step_id in item.evidence if step_id not in steps)
-    if left and isinstance(store, LearningStore):
+    if left and isinstance(store, LearningStore) and item.state in OPEN:
         await store.edit(experience_id, {"evidence": left}, by=by)
     elif not left:
         await store.retire(experience_id, by=by)
+        if isinstance(store, LearningStore) and item.superseded_by is None:
+            await _put_back(store, experience_id, own, by)
+
+
+async def _put_back(store: LearningStore, experience_id: str, own: Sequence[str], by: str | None) -> None:
+    """Open again what an experience took the place of; where that was an earlier word of the same feedback, what this took the place of."""
+    for older in await closed_by(store, experience_id):
+        if older.experience_id not in own:
+            await store.restore(older.experience_id, by=by)
+        elif await closed_by(store, older.experience_id):
+            await store.restore(older.experience_id, by=by)
+            await _put_back(store, older.experience_id, own, by)
+            await store.retire(older.experience_id, by=by)

@@ -156,8 +156,9 @@ class Learner:
         steps = [version.step.step_id for version in versions]
         by = versions[-1].payload.by
         known = [record.written[step_id] for step_id in steps if step_id in record.written]
-        for experience_id in dict.fromkeys((*versions_of(record, root_id), *known)):
-            await withdraw(self.memories, experience_id, [*steps, *(version.payload.target_step_id for version in versions)], by=by)
+        own = versions_of(record, root_id)
+        for experience_id in dict.fromkeys((*own, *known)):
+            await withdraw(self.memories, experience_id, [*steps, *(version.payload.target_step_id for version in versions)], own=own, by=by)
 
     async def _keep(self, trace: Trace, record: RunRecord, lesson: Lesson, owner: str) -> said.MemoryWrite | None:
         ids = versions_of(record, lesson.root_id) or [experience_id_of(lesson.step_id)]

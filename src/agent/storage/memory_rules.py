@@ -103,7 +103,7 @@ def retire(ledger: Ledger, item_id: str, *, at: datetime, by: str | None, uid: s
 def supersede(ledger: Ledger, item_id: str, successor: Experience, *, at: datetime, by: str | None, uid: str | None) -> str:
     """Close an experience and record its successor, which belongs to the same owner; return the successor's id.
 
-    The same again changes nothing.
+    The same again changes nothing. A successor that is there already, active and just as it is given, is only linked.
 
     Raises:
         ExperienceNotFound: there is none that `uid` sees.
@@ -120,10 +120,13 @@ def supersede(ledger: Ledger, item_id: str, successor: Experience, *, at: dateti
         new = replace(new, uid=item.uid)
     if new.uid != item.uid:
         raise BadInput(f"the successor of {item_id!r} belongs to another owner: add it with add_experience, or promote it first")
-    if ledger.find(new.experience_id) is not None or ledger.was_forgotten(new.experience_id):
+    known = ledger.find(new.experience_id)
+    is_again = known == new and new.state == "active" and new.experience_id != item_id
+    if not is_again and (known is not None or ledger.was_forgotten(new.experience_id)):
         raise taken(new)
     write(ledger, item, Change(at=at, change="superseded", item_id=item_id, uid=item.uid, by=checked_name("by", by), successor_id=new.experience_id))
-    add(ledger, new, at=at, by=by)
+    if not is_again:
+        add(ledger, new, at=at, by=by)
     return new.experience_id
 
 

@@ -201,6 +201,19 @@ class MemoryCuratorContract(MemoryStoreContract):
         assert [type(await _outcome(operation)) for operation in refused] == [BadInput] * len(refused)
         assert await store.history() == before
 
+    async def test_what_is_there_already_may_take_the_place_of_another(self, store: MemoryCurator) -> None:
+        """Given just as it is, it is linked and not recorded twice."""
+        old = await store.add_experience(lesson("refund", uid="a"))
+        new = await store.get(await store.add_experience(lesson("another", uid="a")))
+        assert isinstance(new, Experience)
+        assert await store.supersede(old, new, by="ada") == new.experience_id
+        closed = await store.get(old)
+
+        assert isinstance(closed, Experience)
+        assert (closed.state, closed.superseded_by) == ("superseded", new.experience_id)
+        assert await store.get(new.experience_id) == new
+        assert [(entry["change"], entry["item_id"]) for entry in await store.history()][2:] == [("superseded", old)]
+
     async def test_of_two_successors_one_wins(self, store: MemoryCurator) -> None:
         """The second is told who was first."""
         old = await store.add_experience(lesson("refund"))
