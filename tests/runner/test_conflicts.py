@@ -35,6 +35,10 @@ async def item(store: Store, experience_id: str) -> Experience:
     return found
 
 
+async def active_in(store: Store) -> list[str]:
+    return [one.experience_id for one in await store.memories.list(state="active") if isinstance(one, Experience)]
+
+
 def conflicts_of(runner: AgentRunner) -> Conflicts:
     assert isinstance(runner.memory, Memory)
     assert runner.memory.conflicts is not None
@@ -92,13 +96,13 @@ async def test_feedback_taken_back_brings_back_what_it_took_the_place_of_and_giv
     for _ in range(2):
         await runner.feedback.revoke(trace_id, given.feedback_id)
         undone = [(await item(store, one)).state for one in (dollars, euros)]
-        active = [one.experience_id for one in await store.memories.list(state="active")]
+        active = await active_in(store)
         assert await runner.feedback.restore(trace_id, given.feedback_id) == euros
 
         assert undone == ["active", "retired"]
         assert active == [dollars]
         assert (await item(store, dollars)).superseded_by == euros
-        assert [one.experience_id for one in await store.memories.list(state="active")] == [euros]
+        assert await active_in(store) == [euros]
 
 
 async def test_a_lesson_taken_back_after_it_was_replaced_does_not_come_back_with_the_other(runner: AgentRunner, store: Store) -> None:
