@@ -243,7 +243,7 @@ def test_a_call_is_decided_once(bank: Command) -> None:
     unnamed = bank("approvals", "approve", "last", code=1).stderr
 
     assert "decided already: reject by eve" in second
-    assert f"all is decided, go on with: seasoned resume {item['trace_id']}" in unnamed
+    assert f"call {item['call_id']} was rejected by eve; all is decided, go on with: seasoned resume {item['trace_id']}" in unnamed
     bank("resume", "last")
     assert "decided already: reject by eve" in bank("approvals", "approve", "last", item["call_id"], code=1).stderr
     assert "the run is completed" in bank("approvals", "show", "last", code=1).stderr
@@ -278,7 +278,18 @@ def test_an_expired_request_does_not_stand(bank: Command) -> None:
     while "(it is over)" not in bank("approvals", "show", "last").stdout:
         assert bank.last_trace()["status"] == "waiting"
 
-    assert "expired before it was decided" in bank("approvals", "approve", "last", code=1).stderr
+    listed, shown = bank("approvals", "ls").stdout, bank("approvals", "show", "last").stdout
+    assert "expires" in listed
+    assert "it expired, and will not run" in listed
+    assert "seasoned approvals approve" not in shown
+    assert f"go on without it:\n  seasoned resume {bank.last_id()}" in shown
+
+    late = bank("approvals", "approve", "last", code=1).stderr
+    assert "expired before it was decided" in late
+    assert f"seasoned resume {bank.last_id()}" in late
+    assert f"all is decided, go on with: seasoned resume {bank.last_id()}" in bank("runs", "show", "last").stdout
+    assert " expired; all is decided" in bank("approvals", "approve", "last", code=1).stderr
+    assert bank("resume", "last").stdout == "all done\n"
 
 
 def test_a_call_in_doubt_is_resolved(bank: Command) -> None:

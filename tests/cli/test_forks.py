@@ -69,7 +69,8 @@ def test_what_the_parent_did_is_asked_about_from_the_shell_too(seasoned: Command
     seasoned.run(ASK, "done", options=("--tool", "mail:registry"))
     fork_id = seasoned("fork", "last", "--at", "0").stdout.strip()
 
-    assert "waits" in seasoned("resume", fork_id, code=3).stderr
+    waits = seasoned("resume", fork_id, code=3).stderr
+    assert 'waits: send(to="ann"): the run that this one was forked from made this call already' in waits
     assert "made this call already" in seasoned("approvals", "show", fork_id).stdout
     assert (seasoned.folder / "sent.txt").read_text() == "ann\n"
     seasoned("approvals", "reject", fork_id, "--reason", "once is enough")

@@ -76,6 +76,14 @@ def test_the_settings_of_a_folder_name_policies_and_taint(house: Command) -> Non
     assert not (house.folder / "paid.txt").exists()
 
 
+def test_a_warning_of_untrusted_content_stays_in_the_shown_run(house: Command) -> None:
+    mail = {"tool_calls": [{"name": "mail", "arguments": {}}]}
+
+    house.run(mail, SEND, "done", options=["--tools", "house:registry", "--taint", "warn"])
+
+    assert "was begun after untrusted content from mail" in house("runs", "show", "last").stdout
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [

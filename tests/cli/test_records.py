@@ -128,6 +128,11 @@ def test_what_steps_said_is_erased_for_good_and_told(seasoned: Command) -> None:
     assert "say which" in seasoned("runs", "erase", "last", "--reason", "asked", "--yes", code=2).stderr
     assert "was erased" in seasoned("runs", "erase", "last", "--all", "--reason", "asked to", "--by", "Ann", "--yes").stderr
 
+    shown = seasoned("runs", "show", "last").stdout
+    assert "0 input (erased)" in shown
+    assert "null" not in shown
+    assert "0 experiences" not in shown
+    assert f"{seasoned.last_trace()['total_tokens']} tokens in all" in shown
     assert "erased by Ann" in seasoned("runs", "verify", "last").stdout
     assert seasoned.events(seasoned("runs", "verify", "last", "--json").stdout)[0]["erased"][0]["reason"] == "asked to"
     assert "secret" not in seasoned("runs", "show", "last").stdout + seasoned("runs", "export", "last").stdout + seasoned("runs", "ls").stdout
@@ -218,6 +223,8 @@ def test_a_killed_processs_run_says_how_to_go_on(seasoned: Command) -> None:
     assert "seasoned resume ID" in listed.stderr
     assert (line["status"], line["is_interrupted"]) == ("running", True)
     assert " interrupted" in seasoned("runs", "show", "last").stdout
+    resolved = seasoned("approvals", "resolve", "last", "not_done", code=1).stderr
+    assert f"the run was interrupted, its process is gone; go on with: seasoned resume {seasoned.last_id()}" in resolved
 
 
 def test_a_run_that_goes_on_elsewhere_is_listed_as_running(seasoned: Command) -> None:

@@ -75,6 +75,7 @@ def test_what_an_agent_asks_is_decided_by_the_run_that_called_it(bills: Command)
     assert "approved with changes by ada" in decided.stderr
     assert "carries it out" in tree.stdout
     assert "I paid." in tree.stdout
+    assert "60 tokens in all" in tree.stdout  # with those of the run below
 
 
 def test_a_sub_agents_run_goes_on_alone_with_its_own_model(bills: Command) -> None:

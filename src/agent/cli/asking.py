@@ -5,14 +5,30 @@ from collections.abc import Iterator, Sequence
 
 from agent.cli.drawing import REASONS
 from agent.cli.visible import call_text, one_line
+from agent.clock import now
 from agent.models.approval import Approval
+from agent.models.trace import root_id_of
 
 SHOWN_CALLS = 5  # of a run, each with its commands
 
 
 def why_text(item: Approval) -> str:
     """Return why a call waits, as one line."""
+    if is_over(item):
+        return "it expired, and will not run"
+    if is_repeat(item):
+        return "the run that this one was forked from made this call already"
     return REASONS.get(item.reason, one_line(item.reason))
+
+
+def is_over(item: Approval) -> bool:
+    """Return whether the time to decide a call has passed."""
+    return item.expires_at is not None and item.expires_at <= now()
+
+
+def is_repeat(item: Approval) -> bool:
+    """Return whether a call of a fork waits since it was made before, and not by a policy's word, which begins with the policy's name."""
+    return item.reason == "policy" and (item.detail or "").startswith("run ")
 
 
 def waiting_lines(items: Sequence[Approval], options: str | None) -> Iterator[str]:
@@ -33,6 +49,9 @@ def _call(item: Approval) -> str:
 def command_lines(item: Approval, options: str) -> Iterator[str]:
     """Yield the commands among which a person chooses."""
     call = _call(item)
+    if is_over(item):
+        yield f"  seasoned resume {root_id_of(item.trace_id)}{options}"
+        return
     if item.reason == "in_doubt":
         yield f'  seasoned approvals resolve {call} done{options} --result "…"'
         yield f"  seasoned approvals resolve {call} not_done{options}"

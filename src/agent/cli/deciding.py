@@ -10,7 +10,8 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from agent.cli.asking import command_lines, why_text
+import agent.models.payloads as said
+from agent.cli.asking import command_lines, is_over, why_text
 from agent.cli.endings import DONE
 from agent.cli.listing import when_text
 from agent.cli.outlet import console, say, say_json, tell
@@ -18,10 +19,10 @@ from agent.cli.place import LAST, Place, find_trace, opened, place_options
 from agent.cli.running import Job, input_of, resume_run, tools_again
 from agent.cli.toolbox import Toolbox
 from agent.cli.visible import call_text, one_line, visible
-from agent.clock import now
 from agent.engine.approvals import MAX_TEXT_CHARS, OUTCOMES
-from agent.errors import AgentError, BadInput, InDoubt, NotInDoubt, NotPending
+from agent.errors import AgentError, ApprovalExpired, BadInput, InDoubt, NotInDoubt, NotPending
 from agent.models.approval import Approval
+from agent.models.payloads import payload_of
 from agent.models.trace import Trace, root_id_of
 from agent.models.value import Value
 from agent.runner import AgentRunner
@@ -64,13 +65,15 @@ async def list_waiting(place: Place, *, is_json: bool) -> None:
 
 def _table(found: Sequence[Approval]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "call", "since"):
+    expiring = any(item.expires_at is not None for item in found)
+    for name in ("run", "call", "since", *(["expires"] if expiring else [])):
         table.add_column(name, no_wrap=True)
     for name in ("asks for", "why"):
         table.add_column(name, overflow="fold")  # these give way on a narrow terminal: an id that is cut off decides nothing
     for item in found:
         since = when_text(item.asked_at) if item.asked_at is not None else "-"
-        table.add_row(item.trace_id, item.call_id, since, Text(call_text(item.tool_name, item.arguments)), Text(why_text(item)))
+        expires = [when_text(item.expires_at) if item.expires_at is not None else "-"] if expiring else []
+        table.add_row(item.trace_id, item.call_id, since, *expires, Text(call_text(item.tool_name, item.arguments)), Text(why_text(item)))
     return table
 
 
@@ -83,19 +86,20 @@ async def show_waiting(place: Place, wanted: str, call: str | None, *, is_json: 
     async with opened(place) as store, AgentRunner(store.traces) as runner:
         trace = await find_trace(store.traces, wanted, place.uid)
         items = await runner.pending(place.uid, trace.trace_id)
-    options = place_options(place) or ""
-    item = _meant(trace, items, call, options)
+        options = place_options(place) or ""
+        standing = await _standing(store, trace, items, options)
+    item = _meant(trace, items, call, standing)
     if item is None:
-        raise NotPending(f"call {call} of run {trace.trace_id} does not wait for anyone; {_waiting_text(trace, items, options)}")
+        raise NotPending(f"call {call} of run {trace.trace_id} does not wait for anyone; {standing}")
     if is_json:
         say_json(msgspec.to_builtins(item))
         return
     for name, text in _facts(item):
         say(visible(f"{name}: {text}"))
-    say("decide with one of:")
+    say("it expired, and will not run; go on without it:" if is_over(item) else "decide with one of:")
     for line in command_lines(item, options):
         say(line)
-    if trace.status != "cancelled":
+    if not is_over(item) and trace.status != "cancelled":
         say(f"then go on with (or add --resume above):\n  seasoned resume {root_id_of(trace.trace_id)}{options}")
 
 
@@ -111,21 +115,23 @@ def _facts(item: Approval) -> list[tuple[str, str]]:
         ("args hash", item.args_hash),
         ("editable", ", ".join(one_line(name) for name in item.editable_params) or "nothing"),
         ("asked at", item.asked_at.astimezone().isoformat(" ", "seconds") if item.asked_at is not None else "-"),
-        ("expires", expires + (" (it is over)" if item.expires_at is not None and item.expires_at <= now() else "")),
+        ("expires", expires + (" (it is over)" if is_over(item) else "")),
         ("attempt", str(item.attempt)),
     ]
     chain = [("asked by", f"call {asker.call_id} of run {asker.trace_id}, for {one_line(asker.tool_name)}") for asker in item.asked_by]
     return facts + ([("worker", one_line(item.worker))] if item.worker else []) + chain
 
 
-def _meant(trace: Trace, items: Sequence[Approval], call: str | None, options: str) -> Approval | None:
+def _meant(trace: Trace, items: Sequence[Approval], call: str | None, standing: str) -> Approval | None:
     """Return the call that is named: of the run itself, or of one below it; without a name the one call that waits. None: it does not wait.
+
+    `standing` says how the run stands.
 
     Raises:
         NotPending, BadInput: none is named, and there is none, or there are several; or several have this name.
     """
     if call is None and not items:
-        raise NotPending(f"no call of run {trace.trace_id} waits for anyone; {_waiting_text(trace, items, options)}")
+        raise NotPending(f"no call of run {trace.trace_id} waits for anyone; {standing}")
     named = [item for item in items if call in (None, item.call_id)]
     own = [item for item in named if item.trace_id == trace.trace_id] if call is not None else []
     found = own or named
@@ -138,10 +144,27 @@ def _names(trace: Trace, items: Sequence[Approval]) -> str:
     return ", ".join(item.call_id if item.trace_id == trace.trace_id else f"{item.call_id} of run {item.trace_id}" for item in items)
 
 
-def _waiting_text(trace: Trace, items: Sequence[Approval], options: str) -> str:
+async def _standing(store: Store, trace: Trace, items: Sequence[Approval], options: str) -> str:
+    """Return how a run stands that is asked for a call that does not wait, and how it goes on."""
     if items:
         return f"these do: {_names(trace, items)}"
-    return f"all is decided, go on with: seasoned resume {root_id_of(trace.trace_id)}{options}" if trace.status == "waiting" else f"the run is {trace.status}"
+    on = f"go on with: seasoned resume {root_id_of(trace.trace_id)}{options}"
+    if trace.status == "waiting":
+        return f"{await _last_word(store, trace)}all is decided, {on}"
+    if trace.status == "running" and not (await store.traces.head(trace.trace_id)).owner_is_alive:
+        return f"the run was interrupted, its process is gone; {on}"
+    return f"the run is {trace.status}"
+
+
+async def _last_word(store: Store, trace: Trace) -> str:
+    """Return what was said of a run's call last, and by whom; nothing where that was in a run below."""
+    for step in reversed(await store.traces.read_steps(trace.trace_id)):
+        word = payload_of(step)
+        if isinstance(word, said.ApprovalDecided | said.InDoubtResolved):
+            verdict = word.verdict if isinstance(word, said.ApprovalDecided) else word.outcome
+            by = f" by {one_line(word.by)}" if word.by else ""
+            return f"call {word.call_id} {'' if verdict == 'expired' else 'was '}{WORDS.get(verdict, verdict)}{by}; "
+    return ""
 
 
 # ---- a person's word
@@ -179,11 +202,12 @@ async def resolve(chosen: Chosen, outcome: Literal["done", "not_done", "retry"],
 
 
 async def _record(chosen: Chosen, record: Record, changes: dict[str, Any] | None = None) -> int:
-    job = chosen.job
+    job, options = chosen.job, place_options(chosen.job.place) or ""
     async with opened(job.place) as store:
         trace = await find_trace(store.traces, chosen.trace, job.place.uid)
         async with AgentRunner(store.traces) as runner:
-            item = _meant(trace, await runner.pending(job.place.uid, trace.trace_id), chosen.call, place_options(job.place) or "")
+            items = await runner.pending(job.place.uid, trace.trace_id)
+            item = _meant(trace, items, chosen.call, await _standing(store, trace, items, options))
         if item is not None and item.trace_id != trace.trace_id:
             trace = await find_trace(store.traces, item.trace_id, job.place.uid)  # a run below asks
         tools = await _tools(job, store, trace) if changes else Toolbox.empty()
@@ -193,8 +217,10 @@ async def _record(chosen: Chosen, record: Record, changes: dict[str, Any] | None
                 decided = await record(runner, trace, call_id, item.args_hash if item is not None else "")  # what did not wait, nobody has looked at
             except (InDoubt, NotInDoubt) as error:
                 what = str(error).partition(": ")[0]
-                show = f"seasoned approvals show {trace.trace_id} {call_id}{place_options(job.place) or ''}"
+                show = f"seasoned approvals show {trace.trace_id} {call_id}{options}"
                 raise type(error)(f"{what}: `{show}` lists the commands that decide it") from None
+            except ApprovalExpired as error:
+                raise ApprovalExpired(f"{error}; go on without it: seasoned resume {root_id_of(trace.trace_id)}{options}") from None
     _tell_decided(chosen, trace, decided, changes or {})
     return await resume_run(job, root_id_of(trace.trace_id)) if chosen.may_resume else DONE
 

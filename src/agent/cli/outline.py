@@ -43,7 +43,7 @@ async def show_run(place: Place, wanted: str, *, is_json: bool) -> None:
             for step in page:
                 for line in outline.lines(step):
                     out.print(line, soft_wrap=True)
-        used = f"{tokens_text(outline.tokens)} in all · {cost_text(outline.cost, is_partial=outline.cost_is_partial)}"
+        used = outline.used(trace)
         for line in (
             *outline.unfinished(),
             Text(used, style="dim"),
@@ -85,6 +85,8 @@ def tail_lines(trace: Trace, *, owner_is_alive: bool, options: str) -> Iterator[
         yield Text(f"it is running: seasoned runs tail {trace.trace_id}{options}", style="dim")
     elif trace.status in ("running", "paused", "failed"):
         yield Text(f"go on with: seasoned resume {root_id_of(trace.trace_id)}{options}", style="dim")
+    elif trace.status == "waiting" and not trace.waiting_calls:
+        yield Text(f"all is decided, go on with: seasoned resume {root_id_of(trace.trace_id)}{options}", style="dim")
     elif trace.status == "waiting":
         yield Text(f"what waits: seasoned approvals show {root_id_of(trace.trace_id)}{options}", style="dim")
     yield Text(f"a step in full: seasoned step show {trace.trace_id}/SEQ{options}", style="dim")
@@ -101,9 +103,22 @@ class Outline:
 
     def lines(self, step: Step) -> Iterator[Text]:
         """Yield the lines of one step."""
-        payload = payload_of(step)
         changes = self._inherited.changes(step) if self._inherited is not None else {}
         number = Text().append(f"{step.sequence:>4} ", style="dim")
+        if step.data.get("erased") is True:
+            yield number.append(f"{step.step_type.replace('_', ' ')} (erased)", style="dim")
+            return
+        yield from self._told(step, number, changes)
+        yield from (change_line(name, *values) for name, values in changes.items())
+
+    def used(self, trace: Trace) -> str:
+        """Return what a run used: with what the runs below it did, and what erased steps said; its steps say more only while it runs."""
+        if self.tokens > trace.total_tokens:
+            return f"{tokens_text(self.tokens)} in all · {cost_text(self.cost, is_partial=self.cost_is_partial)}"
+        return f"{tokens_text(trace.total_tokens)} in all · {cost_text(trace.total_cost, is_partial=trace.cost_is_partial)}"
+
+    def _told(self, step: Step, number: Text, changes: Changes) -> Iterator[Text]:
+        payload = payload_of(step)
         match payload:
             case said.Compaction():
                 if payload.is_model_call:
@@ -118,8 +133,8 @@ class Outline:
                 self._begun.pop(payload.call_id, None)
                 call = Call(call_text(payload.tool_name, payload.arguments), took_s=payload.took_s, result=payload.result, is_ok=payload.is_ok)
                 yield number.append_text(call_line(call, self.signs, is_last=False))
-            case said.ToolStarted():  # told with its result, or at the end
-                self._begun[payload.call_id] = step.sequence
+            case said.ToolStarted():
+                yield from self._started(payload, number, step.sequence)
             case said.Subrun():
                 stands = f"is {one_line(payload.status, 20)}" if payload.status else "carries it out"
                 yield number.append(f"   {self.signs.branch}run {one_line(payload.trace_id, 200)} {stands}")
@@ -130,7 +145,12 @@ class Outline:
             case _:
                 words = self._forked(payload, changes) if isinstance(payload, said.Forked) else words_of(step, payload)
                 yield number.append("   " + self.signs.branch if step.step_type in UNDER_A_CALL else "").append(words)
-        yield from (change_line(name, *values) for name, values in changes.items())
+
+    def _started(self, payload: said.ToolStarted, number: Text, sequence: int) -> Iterator[Text]:
+        """Tell only what a person should know of a call that is begun; the rest is told with its result, or at the end."""
+        self._begun[payload.call_id] = sequence
+        if payload.detail:
+            yield number.append(f"   {self.signs.branch}call {payload.call_id} was begun {one_line(payload.detail, 300)}", style="yellow")
 
     def _forked(self, payload: said.Forked, changes: Changes) -> str:
         """Begin to count anew: what was used, and what was begun, is the other run's."""
