@@ -56,11 +56,24 @@ def test_a_call_is_corrected_without_words(seasoned: Command) -> None:
     seasoned.run("five")
     shown = seasoned("feedback", "add", "last/2", "--tool", "count_twice", "--args", '{"n": 2}', "--json")
     (given,) = listed(seasoned)
+    again = seasoned("feedback", "add", "last/2", "--tool", "count_thrice", "--args", '{"n": 3}').stderr
+    empty = seasoned("memory", "ls").stderr
 
+    assert json.loads(shown.stdout)["cases"] == 1
+    assert "learnt 1 case for or against its tools: seasoned memory ls --kind case" in again
+    assert "2 cases: seasoned memory ls --kind case" in empty
     assert json.loads(shown.stdout)["experience_id"] is None
     assert (given["feedback_type"], given["corrected"]) == ("correction", {"tool_name": "count_twice", "arguments": {"n": 2}})
     assert "--args is no JSON object" in seasoned("feedback", "add", "last", "--args", "[1]", code=2).stderr
     assert "give one of them" in seasoned("feedback", "add", "last", "--args", "{}", "--output", "x", code=2).stderr
+
+
+def test_an_opinion_needs_words_and_an_option_is_none(seasoned: Command) -> None:
+    seasoned.run("five")
+
+    assert "an option: each of" in seasoned("feedback", "add", "last", "--positive", "--negative", code=2).stderr
+    assert "--positive has no words" in seasoned("feedback", "add", "last", "--positive", "", code=2).stderr
+    assert listed(seasoned) == []
 
 
 def test_how_a_run_went_is_recorded_and_is_a_number_from_0_to_1(seasoned: Command) -> None:

@@ -79,6 +79,15 @@ def test_the_runs_of_a_proof_are_marked_and_never_the_last_and_nothing_is_learnt
     assert "weekday" not in asked("memory", "ls").stdout
 
 
+def test_the_item_may_be_the_last_or_begin_so_and_is_looked_for_first(asked: Any) -> None:
+    last = asked("memory", "prove", "last", "--model", "scripted:script.json", "--no-grade", "--runs", "1")
+    begun = asked("memory", "prove", "exp", "--model", "scripted:script.json", "--no-grade", "--runs", "1", "--json")
+
+    assert "with and without exp-1;" in last.stderr
+    assert json.loads(begun.stdout)["item_id"] == "exp-1"
+    assert "past runs once more" not in asked("memory", "prove", "nothing", "--model", "scripted:script.json", code=2).stderr
+
+
 def test_a_run_can_be_named_and_a_function_of_ones_own_grades(asked: Any) -> None:
     (asked.folder / "my_scorers.py").write_text("def is_iso(run):\n    return run.answer.startswith('2026')\n", encoding="utf-8")
 

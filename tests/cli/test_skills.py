@@ -139,7 +139,8 @@ def test_what_was_learnt_is_distilled_read_by_a_person_and_imported(seasoned: Co
     (listed,) = lines_of(seasoned("skills", "ls", "--json").stdout)
 
     assert skills_ref.validate(seasoned.folder / "skills" / "invoices") == []
-    assert "seasoned skills import skills/invoices" in draft.stderr
+    assert "seasoned skills import skills/invoices --scope agent:default" in draft.stderr
+    assert "written: skills/apart (1 experience)" in seasoned("memory", "distill", "last", "--name", "apart").stderr
     assert "is there already" in again.stderr
     assert "- Name the order." in results_of(ran.stdout)[0]
     assert "- Add the tax." in results_of(ran.stdout)[0]

@@ -13,7 +13,7 @@ from agent.cli.outlet import console, say, say_json, tell
 from agent.cli.place import Place, opened, place_options
 from agent.cli.reasoning import show_why
 from agent.cli.upkeep import age_of
-from agent.cli.visible import one_line
+from agent.cli.visible import count_text, one_line
 from agent.clock import now
 from agent.config import AgentConfig
 from agent.errors import BadInput
@@ -64,18 +64,26 @@ async def list_items(place: Place, wanted: Filter, *, is_json: bool) -> None:
         memories = await caught_up(store, place.uid)
         found = [item for item in await _found(memories, wanted, place.uid) if after is None or item.created_at >= after][: wanted.limit]
         rows = [await _row(memories, item, place.uid) for item in found]
+        besides = [] if found or is_json else await _besides(memories, wanted.kind, place.uid)
     if is_json:
         for item, row in zip(found, rows, strict=True):
             say_json({**item.to_dict(), **row})
         return
+    options = place_options(place) or ""
+    if besides:
+        tell(f"{place.uid!r} has no such {wanted.kind}; there is other memory:")
+        for kind, many in besides:
+            tell(f"  {many}: seasoned memory ls --kind {kind}{options}")
+        return
     if not found:
-        tell(f"{place.uid!r} has no such item; `seasoned feedback add last --correction …` makes one of what a run did{place_options(place) or ''}")
+        tell(f"{place.uid!r} has no such item; `seasoned feedback add last --correction …{options}` makes one of what a run did")
         return
     if wanted.kind == "case":
         _print_cases(found)
     else:
         _print_items(found, rows)
-    tell(f"more on one of them: seasoned memory show ID{place_options(place) or ''}")
+    if wanted.kind != "case":
+        tell(f"more on one of them: seasoned memory show ID{options}")
 
 
 async def _found(memories: LearningStore, wanted: Filter, uid: str) -> list[Any]:
@@ -88,6 +96,14 @@ async def _found(memories: LearningStore, wanted: Filter, uid: str) -> list[Any]
     if wanted.kind == "case":
         return list(await memories.cases(uid=uid, scopes=[wanted.scope] if wanted.scope is not None else None, limit=limit))
     return list(await memories.list(uid=uid, kind=wanted.kind, scope=wanted.scope, state=wanted.state, limit=limit))
+
+
+async def _besides(memories: LearningStore, kind: str, uid: str) -> list[tuple[str, str]]:
+    """Return what there is of the other kinds, and how much."""
+    counts = {one: len(await memories.list(uid=uid, kind=one, limit=MAX_LISTED)) for one in ("experience", "skill") if one != kind}
+    if kind != "case":
+        counts["case"] = len(await memories.cases(uid=uid, limit=MAX_LISTED))
+    return [(one, count_text(many, one)) for one, many in counts.items() if many]
 
 
 async def _scopes(memories: LearningStore, kind: str, uid: str) -> list[str]:

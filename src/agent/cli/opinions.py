@@ -10,9 +10,9 @@ from agent.cli.casting import config_of
 from agent.cli.model_choice import choose_model
 from agent.cli.one_step import find_step
 from agent.cli.outlet import say, say_json, tell
-from agent.cli.place import Place, find_trace, opened, place_of
+from agent.cli.place import Place, find_trace, opened, place_of, place_options
 from agent.cli.project_file import Project
-from agent.cli.visible import one_line
+from agent.cli.visible import count_text, one_line
 from agent.errors import BadInput
 from agent.memory.keeping import closed_by
 from agent.models.feedback import FeedbackGiven
@@ -70,8 +70,13 @@ def opinion_of(texts: Mapping[Kind, str | None], corrected: Any, by: str | None)
     given: list[tuple[Kind, str]] = [(kind, text) for kind, text in texts.items() if text is not None]
     if not given and corrected is not None:
         return Opinion(kind="correction", text=None, corrected=corrected, by=by)
+    option = next((text for _, text in given if text.startswith("--")), None)
+    if option is not None:
+        raise BadInput(f'the words are {option!r:.100}, an option: each of --positive, --negative and --correction needs its own, as in --positive "quick"')
     if len(given) != 1:
         raise BadInput('say one of --positive "…", --negative "…" or --correction "…"')
+    if not given[0][1].strip() and corrected is None:
+        raise BadInput(f'--{given[0][0]} has no words: say what you mean, as in --{given[0][0]} "…"')
     return Opinion(kind=given[0][0], text=given[0][1], corrected=corrected, by=by)
 
 
@@ -93,16 +98,20 @@ async def add_feedback(project: Project, where: Where, target: str, opinion: Opi
     """
     async with _desk(project, where) as (place, store, runner):
         trace, step = await (find_step(store.traces, target, place.uid) if "/" in target else _answer(store.traces, target, place.uid))
+        given_before = await _cases(store, trace.trace_id)
         given = (trace.trace_id, step.step_id, opinion.kind or "correction", opinion.text or "", is_learning)
         learnt = await runner.add_feedback(*given, by=opinion.by, corrected=opinion.corrected, uid=place.uid)
         item, replaced = await _item(store, learnt), await _replaced(store, learnt, place.uid)
+        cases = await _cases(store, trace.trace_id, given_before)
     if is_json:
-        say_json({"trace_id": trace.trace_id, "step_id": step.step_id, "experience_id": learnt})
+        say_json({"trace_id": trace.trace_id, "step_id": step.step_id, "experience_id": learnt, "cases": cases})
         return
     tell(f"recorded on step {step.sequence} of run {trace.trace_id}")
     if proof_of(trace) is not None:
         tell(NOT_LEARNT)
     _tell_learnt(learnt, item, replaced)
+    if cases:
+        tell(f"learnt {count_text(cases, 'case')} for or against its tools: seasoned memory ls --kind case{place_options(place) or ''}")
 
 
 async def list_feedback(project: Project, where: Where, wanted: str | None, *, limit: int, is_json: bool) -> None:
@@ -191,6 +200,11 @@ async def learn_from(project: Project, where: Where, wanted: str, *, is_json: bo
         tell(NOT_LEARNT)
         return
     tell(f"learnt from run {trace.trace_id}: {', '.join(learnt) or 'no words; how its tools did is counted, where somebody said so'}")
+
+
+async def _cases(store: Store, trace_id: str, before: int = 0) -> int:
+    """Return how many cases there are of a run, less those before."""
+    return len(await store.memories.cases(trace_id=trace_id)) - before if isinstance(store.memories, LearningStore) else 0
 
 
 async def _item(store: Store, experience_id: str | None) -> Experience | None:

@@ -3,6 +3,7 @@
 from agent.cli.casting import config_of, folders_of
 from agent.cli.comparing import diff_lines
 from agent.cli.evaluating import closing, scoring_function
+from agent.cli.item_finding import find_experience
 from agent.cli.loading import Loading
 from agent.cli.model_choice import choose_model
 from agent.cli.outlet import console, say, say_json, tell
@@ -57,14 +58,15 @@ async def prove_item(place: Place, project: Project, asked: ProofAsked) -> None:
     async with opened(place) as store, closing(choice, judging, Toolbox.empty()):
         judge = judge_of(AgentRunner(store.traces, llm_call=judging.llm_call), judging.name, uid=f"{place.uid}/eval/judge", language=config.language)
         prover = Prover(store, choice.llm_call, choice.name, uid=place.uid, config=config, marking=Marking(functions, judge), scorer=_scorer(asked))
+        item_id = (await find_experience(prover.memories, asked.item_id, place.uid)).experience_id
         only = [(await find_trace(store.traces, one, place.uid)).trace_id for one in asked.only]
         if not asked.is_json:
-            tell(f"past runs once more with {choice.name}, with and without {asked.item_id}; no tool does anything")
-        proof = await prover.prove(asked.item_id, runs=asked.runs, only=only)
+            tell(f"past runs once more with {choice.name}, with and without {item_id}; no tool does anything")
+        proof = await prover.prove(item_id, runs=asked.runs, only=only)
         is_activated = asked.activates and proof.state in ("shadow", "candidate")
         if is_activated:
             reason = f"looked into {len(proof.runs)} past runs with and without it"
-            await prover.memories.set_state(asked.item_id, "active", by=asked.by, reason=reason, uid=place.uid)
+            await prover.memories.set_state(item_id, "active", by=asked.by, reason=reason, uid=place.uid)
         if asked.is_json:
             say_json({**_as_json(proof), "is_activated": is_activated})
             return

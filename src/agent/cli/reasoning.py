@@ -8,7 +8,7 @@ from agent.cli.one_step import find_step
 from agent.cli.outlet import say, say_json, tell
 from agent.cli.place import Place, find_trace, opened, place_options
 from agent.cli.upkeep import age_of
-from agent.cli.visible import one_line
+from agent.cli.visible import count_text, one_line
 from agent.clock import now
 from agent.errors import BadInput, ExperienceNotFound, TraceNotFound
 from agent.memory.reasons import Reasons
@@ -165,7 +165,7 @@ def _say_learnt(found: Learnt, place: Place) -> None:
         tell(f"nothing was learnt since {when_text(found.since)}")
         return
     many = " or more" if found.is_partial else ""
-    say(f"since {when_text(found.since)}: {_count(len(found.experiences), 'experience')}, {_count(found.cases, 'case')}{many}")
+    say(f"since {when_text(found.since)}: {count_text(len(found.experiences), 'experience')}, {count_text(found.cases, 'case')}{many}")
     for one in found.experiences[:SHOWN]:
         by = f", by {one_line(one.author, 60)}" if one.author else ""
         say(f"  {when_text(one.created_at)}  [{one_line(one.experience_id)}] {one_line(one.to_prompt_text(), LINE_CHARS)} ({one.state}{by})")
@@ -173,13 +173,9 @@ def _say_learnt(found: Learnt, place: Place) -> None:
         say(f"  and {len(found.experiences) - SHOWN} more")
     tools = sorted(found.cases_for.keys() | found.cases_against.keys())
     for tool in tools[:SHOWN]:
-        say(f"  {one_line(tool, 60)}: {_count(found.cases_for.get(tool, 0), 'case')} for it, {found.cases_against.get(tool, 0)} against it")
+        say(f"  {one_line(tool, 60)}: {count_text(found.cases_for.get(tool, 0), 'case')} for it, {found.cases_against.get(tool, 0)} against it")
     if len(tools) > SHOWN:
         say(f"  and {len(tools) - SHOWN} more tools")
     for lift in found.lifts:
         say(f"{one_line(lift.scope)}: {lift_sentence(lift)}")
     tell(f"why one of them is there: seasoned memory why ITEM{place_options(place) or ''}")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

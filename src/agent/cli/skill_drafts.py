@@ -3,10 +3,12 @@
 import shlex
 from pathlib import Path
 
+from agent.cli.item_finding import find_experience
 from agent.cli.model_choice import choose_model
 from agent.cli.outlet import say_json, tell
 from agent.cli.place import Place, opened, place_options
 from agent.cli.project_file import Project
+from agent.cli.skill_shelf import USER
 from agent.core.advice import is_item_id
 from agent.errors import BadInput, ExperienceNotFound
 from agent.memory.distilling import distill_with
@@ -50,8 +52,9 @@ async def write_draft(place: Place, project: Project, subject: Subject, *, name:
     tell(f"written: {folder} ({len(experiences)} experience{'' if len(experiences) == 1 else 's'})")
     for warning in written.warnings:
         tell(f"  warning: {warning}")
+    scope = f" --scope {shlex.quote(subject.scope)}" if subject.scope is not None and subject.scope != USER else ""
     tell("read it, change what you like, then bring it in:")
-    tell(f"  seasoned skills import {shlex.quote(str(folder))}{place_options(place) or ''}")
+    tell(f"  seasoned skills import {shlex.quote(str(folder))}{scope}{place_options(place) or ''}")
 
 
 async def _with_model(model: str, project: Project, experiences: list[Experience], name: str | None, language: str) -> Skill:
@@ -68,6 +71,8 @@ async def _chosen(memories: MemoryCurator, subject: Subject, uid: str) -> list[E
     if sum((bool(subject.ids), subject.scope is not None and subject.about is None, subject.about is not None)) != 1:
         raise BadInput("say which experiences: by their ids, or with --scope or --about")
     if subject.ids:
+        if isinstance(memories, LearningStore):
+            return [await find_experience(memories, item_id, uid) for item_id in subject.ids]
         found = [await memories.get(item_id, uid=uid) for item_id in subject.ids]
         missing = next((item_id for item_id, item in zip(subject.ids, found, strict=True) if not isinstance(item, Experience)), None)
         if missing is not None:

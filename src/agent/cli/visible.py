@@ -75,3 +75,8 @@ def took_text(seconds: float) -> str:
 def tokens_text(count: int) -> str:
     """Return a number of tokens."""
     return f"{count:,} token{'' if count == 1 else 's'}"
+
+
+def count_text(number: int, what: str) -> str:
+    """Return so many of something, in words: the plural is by `s`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

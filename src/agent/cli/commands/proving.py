@@ -9,7 +9,7 @@ from agent.cli.options import Config, Db, Json, Model, Uid
 
 
 def prove(
-    item_id: Annotated[str, typer.Argument(metavar="ID", help="An experience, by its id.")],
+    item_id: Annotated[str, typer.Argument(metavar="ID", help="An experience: its id, a beginning of it that only one has, or 'last'.")],
     runs: Annotated[int, typer.Option("--runs", min=1, max=100, metavar="N", help="How many past runs are looked into, the newest first.")] = 5,
     run: Annotated[list[str] | None, typer.Option("--run", metavar="ID", help="This past run instead; repeat for more.")] = None,
     model: Model = None,
