@@ -94,6 +94,21 @@ def test_what_was_changed_is_found(seasoned: Command) -> None:
     assert [event["is_intact"] for event in seasoned.events(seasoned("runs", "verify", "--json", code=1).stdout)].count(False) == 1
 
 
+def test_of_a_fork_it_is_said_that_what_it_goes_on_from_was_changed(seasoned: Command) -> None:
+    seasoned.run("hi")
+    parent_id = seasoned.last_id()
+    fork_id = seasoned("fork", "last", "--at", "0").stdout.strip()
+    with sqlite3.connect(seasoned.folder / ".seasoned" / "runs.db") as db:
+        db.execute("update step set at = at + 1 where seq = 0 and trace = (select min(no) from trace)")
+    db.close()
+
+    lines = seasoned("runs", "verify", code=1).stdout.splitlines()
+
+    assert [line.startswith(f"run {fork_id} goes on from one that was changed: ") for line in lines] == [True, False, False]
+    assert parent_id in lines[1]
+    assert lines[2] == "0 of 2 runs are as they were recorded"
+
+
 def test_a_run_that_is_gone_or_cut_short_is_found_by_heads_that_were_kept(seasoned: Command) -> None:
     seasoned.run("hi")
     seasoned.run("ho")

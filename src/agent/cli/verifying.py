@@ -48,7 +48,7 @@ class _Tally:
             say_json({"trace_id": trace_id, "is_intact": fault is None, "steps": entries, "head": head, "erased": erased, "fault": fault})
             return
         if fault is not None:
-            say(fault)
+            say(fault if trace_id in fault or trace_id == MEMORY else f"run {trace_id} goes on from one that was changed: {fault}")
         elif found is not None and self.asked.prints_heads:
             say(f"{trace_id} {found.head}")
         elif found is not None and self.is_single:
