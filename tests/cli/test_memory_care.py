@@ -70,15 +70,20 @@ def test_a_search_finds_by_words_and_filters_hold(seasoned: Command) -> None:
 def test_forgetting_shows_first_asks_and_leaves_no_byte(seasoned: Command) -> None:
     teach(seasoned, "Count the zanzibar apples twice.")
     run = seasoned.last_id()
+    told(seasoned)
+    later = seasoned.last_id()
 
-    assert "1 items would be forgotten" in seasoned("memory", "forget", "last", "--dry-run").stderr
+    assert "1 item would be forgotten" in seasoned("memory", "forget", "last", "--dry-run").stderr
     assert "say --yes" in seasoned("memory", "forget", "last", code=2).stderr
     assert "say what to forget" in seasoned("memory", "forget", code=2).stderr
     assert "zanzibar" in seasoned("memory", "ls").stdout
     done = seasoned("memory", "forget", "--text", "zanzibar", "--yes")
     assert items(seasoned) == []
-    assert "forgotten; that they were there" in done.stderr
-    seasoned("runs", "erase", run, "--all", "--reason", "asked to", "--yes")
+    assert "1 item was forgotten; that they were there" in done.stderr
+    assert f"seasoned runs erase {run} --all" in done.stderr
+    assert f"seasoned runs erase {later} --all" in done.stderr
+    for one in (run, later):
+        seasoned("runs", "erase", one, "--all", "--reason", "asked to", "--yes")
     assert seasoned("runs", "verify", run).returncode == 0
     left = [file for file in (seasoned.folder / ".seasoned").iterdir() if b"zanzibar" in file.read_bytes()]
     assert left == []

@@ -202,7 +202,7 @@ def test_a_correction_is_learnt_and_told_to_later_runs(seasoned: Command) -> Non
     later = seasoned.run("ten")
 
     assert "learnt as exp-" in given.stderr
-    assert "memory: 1 experiences" in later.stderr
+    assert "memory: 1 experience, 0 skills" in later.stderr
     assert "twice before you answer" in seasoned("step", "show", "last/2", "--messages").stdout
     assert "memory:" not in seasoned.run("ten", options=["--no-memory"]).stderr
 

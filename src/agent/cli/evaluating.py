@@ -156,7 +156,10 @@ async def list_evals(place: Place, *, is_json: bool) -> None:
     """Print the evals of a uid, newest first."""
     async with opened(place) as store:
         cells = Cells(store.states, place.uid)
-        for setting in await cells.evals():
+        found = await cells.evals()
+        if not found and not is_json:
+            tell(f"{place.uid!r} has no eval here: `seasoned eval run TASKS` makes one")
+        for setting in found:
             runs, wanted = len(await cells.of(setting.eval_id)), setting.wanted
             if is_json:
                 say_json({"eval_id": setting.eval_id, "name": setting.name, "runs": runs, "wanted": wanted, "arms": setting.arms, "model": setting.model})

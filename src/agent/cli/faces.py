@@ -12,7 +12,7 @@ from rich.text import Text
 from agent.cli.board import Board, Turn
 from agent.cli.drawing import Signs, total_parts, turn_lines
 from agent.cli.outlet import Aside, console, say_json, tell, wants_plain
-from agent.cli.visible import one_line, visible
+from agent.cli.visible import count_text, one_line, visible
 from agent.events import AgentEvent
 
 FRAMES_PER_S = 8
@@ -146,7 +146,9 @@ def extra_lines(event: AgentEvent) -> Iterable[Text]:
         yield Text(f"  {data['messages_folded']} older messages summed up: about {data['tokens_before']:,} → {data['tokens_after']:,} tokens", style="dim")
     elif event.type == "memory_loaded" and (data.get("experiences_count") or data.get("skills_count") or data.get("advice")):
         advice = f"; {one_line(str(data['advice']), 160)}" if data.get("advice") else ""
-        yield Text(f"  memory: {data.get('experiences_count', 0)} experiences, {data.get('skills_count', 0)} skills{advice}", style="dim")
+        yield Text(
+            f"  memory: {count_text(data.get('experiences_count', 0), 'experience')}, {count_text(data.get('skills_count', 0), 'skill')}{advice}", style="dim"
+        )
 
 
 def print_totals(face: Face, head: str, style: str = "bold") -> None:

@@ -12,7 +12,7 @@ from agent.cli.drawing import REASONS, Signs, call_line, facts
 from agent.cli.listing import status_text, when_text
 from agent.cli.outlet import console, say_json
 from agent.cli.place import Place, find_trace, opened, place_options
-from agent.cli.visible import call_text, cost_text, one_line, result_text, tokens_text, took_text
+from agent.cli.visible import call_text, cost_text, count_text, one_line, result_text, tokens_text, took_text
 from agent.core.fork_changes import Changes, Inherited
 from agent.models.payloads import Payload, payload_of
 from agent.models.trace import Step, Trace, root_id_of
@@ -209,7 +209,7 @@ def words_of(step: Step, payload: Payload) -> str:
         case said.MemoryRead():
             told = f"; advice {payload.arm}: {one_line(str(payload.advice.get('text')))}" if payload.advice else ""
             error = f"; {one_line(payload.error)}" if payload.error else ""
-            return f"memory read: {payload.experiences_count} experiences, {payload.skills_count} skills{told}{error}"
+            return f"memory read: {count_text(payload.experiences_count, 'experience')}, {count_text(payload.skills_count, 'skill')}{told}{error}"
         case said.Conclusion():
             return ("answer: " if payload.is_final else "what it had: ") + one_line(payload.content or "", 200)
         case said.Failure():

@@ -7,6 +7,7 @@ from pathlib import Path
 from agent.cli.curating import caught_up
 from agent.cli.outlet import say, say_json, tell
 from agent.cli.place import Place, opened
+from agent.cli.visible import count_text
 from agent.errors import BadInput
 from agent.models.learning import Case
 from agent.models.memory import Experience, Skill
@@ -34,7 +35,7 @@ async def export_memory(place: Place, target: str | None, form: str, *, has_case
             say(line)
     else:
         _write(Path(target), lines)
-    tell(f"{len(items)} items of {place.uid!r}" + ("" if target in (None, "-") else f" were written to {target}"))
+    tell(f"{count_text(len(items), 'item')} of {place.uid!r}" + ("" if target in (None, "-") else f" were written to {target}"))
 
 
 def _write(target: Path, lines: Iterable[str]) -> None:

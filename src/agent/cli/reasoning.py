@@ -93,7 +93,8 @@ def _say_run(found: RunWhy, place: Place) -> None:
         chance = "" if told.propensity >= 1 else f", with a chance of {told.propensity:.2f}"
         say(f"\n{became}{chance}; fits {told.score:.2f}")
         _say_item(told.why, is_short=True)
-    tell(f"more on one of them: seasoned memory why ITEM{place_options(place) or ''}")
+    if found.items:
+        tell(f"more on one of them: seasoned memory why ITEM{place_options(place) or ''}")
 
 
 def _say_came(came: CameOf, place: Place) -> None:
