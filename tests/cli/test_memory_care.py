@@ -157,3 +157,17 @@ def test_lessons_that_say_nearly_the_same_are_shown_and_made_one_by_a_person(sea
     merged = json.loads(seasoned("memory", "conflicts", "--accept", conflict["conflict_id"], "--by", "ada", "--json").stdout)
     assert set(merged["evidence"]) >= {step for one in (conflict["older"], conflict["newer"]) for step in one["evidence"]}
     assert told(seasoned) == [merged["experience_id"]]
+
+
+def test_an_empty_rule_is_refused_and_sharing_what_is_closed_says_that_nobody_is_told(seasoned: Command) -> None:
+    item_id = teach(seasoned, "Count them twice.")
+    edited = seasoned("memory", "edit", item_id, "--rule", "  ", code=2)
+    (seasoned.folder / "blank.jsonl").write_text(seasoned("memory", "export").stdout.replace("Count them twice.", ""))
+    imported = seasoned("memory", "import", "blank.jsonl", code=2)
+    seasoned("memory", "retire", item_id)
+    shared = seasoned("memory", "promote", item_id, "--by", "ada")
+
+    assert "would be empty" in edited.stderr
+    assert "line 1: the rule of" in imported.stderr
+    assert "are told it where it fits" not in shared.stderr
+    assert "told to no run: it is retired" in shared.stderr

@@ -144,3 +144,34 @@ async def test_a_run_without_memory_is_learnt_from_only_when_asked(make: Any, me
 
     assert before == []
     assert summary(await memories.cases()) == [("broken", -1, 1.0, "tool_error")]
+
+
+@pytest.mark.parametrize("verdict", ["approve", "edit"])
+async def test_an_agreement_to_a_call_speaks_for_it_only_once_it_has_run(verdict: str, make: Any, memories: LearningStore) -> None:
+    runner = make(llm=ScriptedLLM([asks(tool_request("pay", {"to": "eve"})), "done"]))
+    trace_id, _ = await ran(runner, "pay")
+    (waiting,) = await runner.pending()
+    await runner.decide(trace_id, waiting.call_id, verdict, by="ada", **({"arguments": {"to": "ann"}} if verdict == "edit" else {}))
+    await runner.memory.learn(trace_id)
+    before = await memories.cases(trace_id=trace_id)
+    await collect(runner.resume(trace_id))
+    await runner.aclose()
+
+    assert before == []
+    assert [(case.tool, case.sign) for case in await memories.cases(trace_id=trace_id)] == [("pay", 1)]
+
+
+async def test_an_agreement_to_a_call_that_failed_does_not_speak_for_it(make: Any, memories: LearningStore, tools: Any) -> None:
+    @tools.tool(effect="unsafe", requires_confirmation=True)
+    async def order(what: str) -> str:
+        "Order."
+        raise RuntimeError(f"no {what}")
+
+    runner = make(llm=ScriptedLLM([asks(tool_request("order", {"what": "lemons"})), "done"]))
+    trace_id, _ = await ran(runner, "order")
+    (waiting,) = await runner.pending()
+    await runner.decide(trace_id, waiting.call_id, "approve", by="ada")
+    await collect(runner.resume(trace_id))
+    await runner.aclose()
+
+    assert [case for case in await memories.cases(trace_id=trace_id) if case.sign > 0] == []

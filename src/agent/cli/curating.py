@@ -248,4 +248,10 @@ async def share_item(place: Place, wanted: str, *, by: str, is_json: bool) -> No
     if is_json:
         say_json(found.to_dict())
     else:
-        tell(f"{id_of(item)} is shared by {by}: runs of every uid in the scope {item.scope} are told it where it fits")
+        shared = f"{id_of(item)} is shared by {by}"
+        if found.state == "active":
+            tell(f"{shared}: runs of every uid in the scope {item.scope} are told it where it fits")
+        else:
+            tell(f"{shared} in the scope {item.scope}, and told to no run: it is {found.state}")
+            if isinstance(found, Experience):
+                _say_next(found, place_options(place) or "")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import SequenceMatcher
+from functools import partial
 from typing import Any
 
 import agent.models.payloads as said
@@ -35,6 +36,7 @@ class CallSeen(Value, frozen=True, kw_only=True):
     is_tainted: bool  # the model asked for it after it had read a stranger's words
     is_executed: bool = False
     was_changed: bool = False  # a person changed the arguments
+    has_failed: bool = False
 
 
 class Said(Value, frozen=True, kw_only=True):
@@ -104,8 +106,16 @@ def read_run(trace_id: str, steps: Iterable[Step]) -> RunRecord:
             reader[1](record, step, payload)
     told = [one for root_id in record.feedback if (one := _of_feedback(record, root_id)) is not None]
     record.signals = sorted((*record.signals, *told, *_of_outcomes(record)), key=lambda one: one.sequence)
-    record.signals = [_with_unjudged(record, one) if one.is_whole and not one.calls else one for one in record.signals]
+    record.signals = [_with_unjudged(record, one) if one.is_whole and not one.calls else one for one in map(partial(_as_it_went, record), record.signals)]
     return record
+
+
+def _as_it_went(record: RunRecord, told: Said) -> Said:
+    """Return an agreement to a call as one on it only once it has run and not failed: that it may run does not say that it works."""
+    if told.signal not in ("approved", "edited"):
+        return told
+    ran = (record.calls[call.call_id] for call in told.calls)
+    return replace(told, calls=tuple(call for call, later in zip(told.calls, ran, strict=True) if later.is_executed and not later.has_failed))
 
 
 def _of_outcomes(record: RunRecord) -> list[Said]:
@@ -169,7 +179,7 @@ def _tool_call(record: RunRecord, step: Step, payload: said.ToolCall) -> None:
         return
     if isinstance(payload.arguments, dict):
         call = replace(call, arguments=payload.arguments)
-    record.calls[call.call_id] = call = replace(call, is_executed=payload.is_executed)
+    record.calls[call.call_id] = call = replace(call, is_executed=payload.is_executed, has_failed=not payload.is_ok)
     if payload.is_ok or step.trace_id != record.trace_id or payload.error_type in NO_FAULT:
         return
     if payload.error_type == "Repeated":

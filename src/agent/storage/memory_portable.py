@@ -67,6 +67,8 @@ def read_items(text: str) -> list[Read]:
         raise BadInput(f"there are {len(found):,} items, at most {MAX_ITEMS:,} are taken in at once: cut the file into parts")
     known: dict[str, int] = {}
     for line, item in found:
+        if isinstance(item, Experience) and not item.rule.strip():
+            raise BadInput(f"line {line}: the rule of {id_of(item)!r} is empty, and says nothing: give it words, or leave it out")
         first = known.setdefault(id_of(item), line)
         if first != line:
             raise BadInput(f"line {line}: {id_of(item)!r} stands in line {first} already: leave one of them out")
