@@ -162,11 +162,11 @@ async def test_an_agreement_to_a_call_speaks_for_it_only_once_it_has_run(verdict
 
 
 async def test_an_agreement_to_a_call_that_failed_does_not_speak_for_it(make: Any, memories: LearningStore, tools: Any) -> None:
-    @tools.tool(effect="unsafe", requires_confirmation=True)
     async def order(what: str) -> str:
         "Order."
         raise RuntimeError(f"no {what}")
 
+    tools.tool(effect="unsafe", requires_confirmation=True)(order)
     runner = make(llm=ScriptedLLM([asks(tool_request("order", {"what": "lemons"})), "done"]))
     trace_id, _ = await ran(runner, "order")
     (waiting,) = await runner.pending()

@@ -51,7 +51,7 @@ def edit(ledger: Ledger, item_id: str, changes: Mapping[str, Any], *, at: dateti
     if not isinstance(changes, Mapping) or not changes.keys() <= EDITABLE:
         raise BadInput(f"changes is {changes!r:.200}: of an experience these may change: {', '.join(sorted(EDITABLE))}")
     ready = {name: tuple(value) if name == "evidence" and isinstance(value, list) else value for name, value in changes.items()}
-    if isinstance(ready.get("rule"), str) and not ready["rule"].strip():
+    if isinstance(rule := ready.get("rule"), str) and not rule.strip():
         raise BadInput(f"the rule of {item_id!r} would be empty, and say nothing: give it words, or retire it")
     after = checked(replace(before, **ready), max_bytes=ledger.max_item_bytes)
     assert isinstance(after, Experience)

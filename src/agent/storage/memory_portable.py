@@ -67,8 +67,6 @@ def read_items(text: str) -> list[Read]:
         raise BadInput(f"there are {len(found):,} items, at most {MAX_ITEMS:,} are taken in at once: cut the file into parts")
     known: dict[str, int] = {}
     for line, item in found:
-        if isinstance(item, Experience) and not item.rule.strip():
-            raise BadInput(f"line {line}: the rule of {id_of(item)!r} is empty, and says nothing: give it words, or leave it out")
         first = known.setdefault(id_of(item), line)
         if first != line:
             raise BadInput(f"line {line}: {id_of(item)!r} stands in line {first} already: leave one of them out")
@@ -79,10 +77,12 @@ def owned_by(found: Sequence[Read], uid: str, *, take_over: bool = False, may_sh
     """Return items as `uid` may take them in: its own; another's only to `take_over`; nobody's, which all uids are told, only if it `may_share`.
 
     Raises:
-        BadInput: one is another's, or nobody's; says which.
+        BadInput: one is another's, or nobody's, or an experience without a rule; says which.
     """
     items = []
     for line, item in found:
+        if isinstance(item, Experience) and not item.rule.strip():
+            raise BadInput(f"line {line}: the rule of {id_of(item)!r} is empty, and says nothing: give it words, or leave it out")
         if item.uid is None and not may_share and not take_over:
             raise BadInput(f"line {line}: {id_of(item)!r} is shared with all uids: say so with --shared, or make it {uid!r}'s with --as-mine")
         if item.uid not in (None, uid) and not take_over:
