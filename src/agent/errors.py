@@ -124,6 +124,12 @@ class ExperienceNotFound(NotFound):
     what = "experience"
 
 
+class SkillNotFound(ExperienceNotFound):
+    """No skill has this name or id."""
+
+    what = "skill"
+
+
 class RuleNotFound(NotFound):
     """No approval rule, or suggestion of one, has this id."""
 

@@ -146,4 +146,5 @@ def test_what_was_learnt_is_distilled_read_by_a_person_and_imported(seasoned: Co
     assert "- Add the tax." in results_of(ran.stdout)[0]
     assert listed["metadata"]["seasoned-authors"] == "ada"
     assert len(listed["metadata"]["seasoned-experiences"].split()) == 2
+    assert "no skill 'nosuch'" in seasoned("skills", "show", "nosuch", code=2).stderr
     assert "say which experiences" in seasoned("memory", "distill", code=2).stderr

@@ -12,7 +12,7 @@ from agent.cli.endings import DONE, FAILED
 from agent.cli.outlet import console, say, say_json, tell
 from agent.cli.place import Place, opened
 from agent.cli.visible import one_line
-from agent.errors import BadInput, ExperienceNotFound
+from agent.errors import BadInput, SkillNotFound
 from agent.memory.skills import active_skills, keep
 from agent.models.memory import Skill
 from agent.models.value import Value
@@ -64,7 +64,7 @@ async def show_skill(place: Place, wanted: str, *, file: str | None, is_json: bo
     """Print a skill as its SKILL.md would be, or one of its files.
 
     Raises:
-        ExperienceNotFound: there is none of this name or id.
+        SkillNotFound: there is none of this name or id.
         BadInput: it has no such file, or that is no text.
     """
     async with opened(place) as store:
@@ -121,7 +121,7 @@ async def export_skills(place: Place, names: Sequence[str], target: Path, *, eve
     """Write skills as folders below `target`.
 
     Raises:
-        ExperienceNotFound: there is none of one of these names; nothing was written.
+        SkillNotFound: there is none of one of these names; nothing was written.
         BadInput: none is named, or one cannot be written.
     """
     if every == bool(names):
@@ -160,7 +160,7 @@ async def retire_skill(place: Place, wanted: str, *, by: str | None) -> None:
     """Take a skill out of use.
 
     Raises:
-        ExperienceNotFound: there is none of this name or id.
+        SkillNotFound: there is none of this name or id.
     """
     async with opened(place) as store:
         skill = await find_skill(store.memories, wanted, place.uid)
@@ -172,14 +172,14 @@ async def find_skill(memories: MemoryCurator, wanted: str, uid: str) -> Skill:
     """Return the skill of an id, whatever its state, or the one in use of a name, one's own before a shared one.
 
     Raises:
-        ExperienceNotFound: there is none.
+        SkillNotFound: there is none.
     """
     found = await memories.get(wanted, uid=uid)
     if isinstance(found, Skill):
         return found
     named = [skill for skill in await active_skills(memories, uid=uid) if skill.name == wanted]
     if not named:
-        raise ExperienceNotFound(wanted, "`seasoned skills ls` shows the skills there are; --all also those out of use")
+        raise SkillNotFound(wanted, "`seasoned skills ls` shows the skills there are; --all also those out of use")
     own = [skill for skill in named if skill.uid is not None]
     if len({skill.scope for skill in own or named}) > 1:
         raise BadInput(f"several skills are called {wanted!r}: name one by its id: {', '.join(f'{s.skill_id} ({s.scope})' for s in own or named)}")
