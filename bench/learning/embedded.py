@@ -28,6 +28,7 @@ import agent
 
 HERE = Path(__file__).resolve().parent
 FAMILIES: list[dict[str, Any]] = json.loads((HERE / "embedded_tasks.json").read_text("utf-8"))
+MIN_FAMILIES = 4  # for an interval
 ARMS = ("none", "memory", "placebo")
 SYSTEM = "You are a careful assistant. Use a tool where one fits the question."
 
@@ -201,11 +202,11 @@ def read(out: Path, arm: str, seed: int) -> list[dict[str, Any]]:
 
 
 def interval(differences: Iterable[float]) -> str:
-    """Return a mean and its 95 % interval over families (paired; Student's t), in points."""
+    """Return a mean and its 95 % interval over families (paired; Student's t), in points; of few families the mean alone."""
     values = [100 * value for value in differences]
-    if len(values) < 2:
-        return "not known"
-    quantile = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26, 11: 2.23}.get(len(values), 2.0)
+    if len(values) < MIN_FAMILIES:
+        return f"{statistics.mean(values):+.1f}"
+    quantile = {4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26, 11: 2.23}.get(len(values), 2.0)
     half = quantile * statistics.stdev(values) / math.sqrt(len(values))
     return f"{statistics.mean(values):+.1f} ± {half:.1f}"
 
@@ -277,7 +278,7 @@ async def main() -> None:
             for arm in ARMS:
                 await cell(arm, seed, given.out, model)
     print(report(given.out, given.seeds))
-    (HERE / "embedded.svg").write_text(curve(given.out, given.seeds), "utf-8")
+    (HERE / "plots" / "embedded.svg").write_text(curve(given.out, given.seeds), "utf-8")
 
 
 if __name__ == "__main__":
