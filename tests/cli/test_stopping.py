@@ -10,7 +10,7 @@ import pytest
 from tests.cli.conftest import ADD, Command
 
 pytestmark = pytest.mark.crash
-SLOW = [{**ADD, "delay_s": 1.5}, {**ADD, "delay_s": 1.5}, "five"]
+SLOW = [{**ADD, "delay_s": 1.5}, {**ADD, "delay_s": 6}, "five"]  # long enough for another command to begin on a busy machine
 OPTIONS = ["--tool", "calculator", "--json"]
 
 
