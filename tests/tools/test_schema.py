@@ -197,7 +197,7 @@ TYPED: list[tuple[Any, Any, Any]] = [
     (Decimal, "1.50", Decimal("1.50")),
     (Path, "a/b", Path("a/b")),
     (tuple[int, str], [1, "x"], (1, "x")),
-    (set[str], ["a", "b"], {"a", "b"}),
+    (set[str], ["a", "a"], {"a"}),  # of one: the order of two differs from one process to the next, and with it the name of the test
     (dict[int, str], {"1": "a"}, {1: "a"}),
     (bytes, "abc", b"abc"),
     (int | str, "5", "5"),
